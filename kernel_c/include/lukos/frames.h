@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LUKOS_FRAMES_H
+#define LUKOS_FRAMES_H
+
+#include "lukos/types.h"
+
+/*
+ * Physical memory: a binary buddy allocator over 4K frames.
+ *
+ * Blocks are naturally aligned powers of two, up to 1G; larger requests take consecutive 1G
+ * blocks. Allocation and release are O(log n) in the size of a block (O(RAM / 1G) above 1G).
+ * Each frame has one struct frame, 12 bytes of 4096: 0.3 % of RAM.
+ *
+ * Only the head of a block, free or in use, says what the block is; every other frame is
+ * FRAME_NONE. So a release of anything but a block in use is seen at once: it is a bug of the
+ * kernel, and panics.
+ *
+ * Debug builds fill released memory with a pattern and look at it again before it is handed out.
+ */
+
+enum frame_purpose {
+    FRAME_NONE, /* not the head of a block, or not ours to give */
+    FRAME_FREE,
+    FRAME_TABLE,  /* a translation table */
+    FRAME_OBJECT, /* a page of the object allocator */
+    FRAME_REGION, /* backs a region */
+    FRAME_PURPOSES,
+};
+
+struct frame {
+    uint32_t next; /* FREE: the list of its order. OBJECT: the list of its cache. By frame index */
+    uint32_t prev;
+    uint16_t used; /* TABLE: descriptors that are not zero. OBJECT: objects handed out */
+    uint8_t purpose;
+    uint8_t order : 5;
+    uint8_t poison : 3;
+};
+
+#define FRAME_MAX_ORDER 18 /* 2^18 frames of 4K: 1G */
+
+/*
+ * Manage the frames of [base, end): none of them is free until frames_add() says so. The array
+ * of struct frame goes to metadata, of frames_metadata_size() bytes, zeroed.
+ */
+void frames_init(paddr_t base, paddr_t end, void *metadata);
+size_t frames_metadata_size(paddr_t base, paddr_t end);
+
+/* Give [start, end) to the allocator. Once for each frame. */
+void frames_add(paddr_t start, paddr_t end);
+
+/*
+ * count consecutive frames, the first at a multiple of 2^align_order frames; their contents are
+ * undefined. 0: there are none.
+ */
+paddr_t frames_alloc(size_t count, unsigned align_order, enum frame_purpose purpose);
+
+/* Release what frames_alloc() gave: all of it at once. Panics on anything else. */
+void frames_free(paddr_t start, size_t count);
+
+/* The record of a frame; NULL when it is not managed. */
+struct frame *frame_of(paddr_t pa);
+paddr_t frame_address(const struct frame *frame);
+
+/* Frames by purpose; frames_count(FRAME_NONE) is all that were added. */
+size_t frames_count(enum frame_purpose purpose);
+
+/* Every free list and every count agrees with every frame. O(frames), for tests. */
+bool frames_check(void);
+
+#endif

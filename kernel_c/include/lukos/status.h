@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LUKOS_STATUS_H
+#define LUKOS_STATUS_H
+
+/*
+ * Status of a call: 0, or one of these negated. Numbers as in POSIX on Linux, so that a value
+ * seen in a debugger means what the reader expects.
+ */
+#define ENOENT 2  /* nothing there: no region at this VA */
+#define ENOMEM 12 /* no frame, or no contiguous run of frames, left */
+#define EFAULT 14 /* the memory named is not all there */
+#define EBUSY 16  /* in use: the address space is active */
+#define EEXIST 17 /* something is there already */
+#define EINVAL 22 /* an argument that no state could make valid */
+#define ENOSPC 28 /* no hole of this size left in the address space */
+#define ERANGE 34 /* beyond what the hardware translates */
+#define ENOTSUP 95
+
+/* "EINVAL" for -EINVAL; "OK" for 0. For people: console and debugger. */
+const char *status_name(int status);
+
+#endif

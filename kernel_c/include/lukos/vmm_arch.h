@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LUKOS_VMM_ARCH_H
+#define LUKOS_VMM_ARCH_H
+
+#include "lukos/vmm.h"
+
+/*
+ * The only contract between the core and the hardware. The core knows protections, memory types
+ * and addresses; descriptors, barriers, TLB and ASIDs stay behind this header.
+ *
+ * A context is what the hardware needs to translate for one address space. NULL as a context
+ * stands for the kernel's own half.
+ *
+ * Asked of the core in return: frames (lukos/frames.h) and vmm_find_hole() below.
+ */
+
+/* ---- the specification ---- */
+
+/*
+ * Create the architecture specific context (tables, address space tag) of the address space and
+ * return a pointer in kernel VA space to it. NULL: out of memory.
+ */
+void *vmm_arch_context_create(address_space_t *as);
+
+/* The lowest range of VAs in the context that takes len bytes on their boundary; NULL: none. */
+void *vmm_arch_get_free_range(void *context, size_t len);
+
+/* RAM of at least len bytes, contiguous, on the boundary of len; its PA. NULL: none. */
+void *vmm_arch_alloc_range(size_t len);
+
+/*
+ * Map [va, va + len) to [pa, pa + len) with the largest blocks that fit. All or nothing.
+ * -EINVAL (alignment, property), -ERANGE (not translated by hardware), -EEXIST, -ENOMEM.
+ */
+int vmm_arch_map(void *ctx, address_space_region_prop_t props, void *va, void *pa, size_t len);
+
+/* The PA behind va, mapped or reserved; NULL: nothing is there. */
+void *vmm_arch_v2p(void *ctx, void *va);
+
+/* ---- beyond the specification ---- */
+
+/* Once, before any other call: what the CPU can do. */
+void vmm_arch_init(void);
+
+/* The context must be inactive and empty of mappings. */
+void vmm_arch_context_destroy(void *ctx);
+
+void vmm_arch_free_range(void *pa, size_t len);
+
+/*
+ * Undo vmm_arch_map(). When it returns no CPU can reach the range any more and the tables that
+ * became empty are back with the frames. -EINVAL: the range cuts a block.
+ */
+int vmm_arch_unmap(void *ctx, void *va, size_t len);
+
+/* Give what is mapped in the range other properties. -EINVAL as for unmap, -EFAULT: a hole. */
+int vmm_arch_protect(void *ctx, address_space_region_prop_t props, void *va, size_t len);
+
+/* Translate for ctx on this CPU from now on; NULL: for no address space. */
+void vmm_arch_activate(void *ctx);
+
+/* True while any CPU translates for ctx. */
+bool vmm_arch_is_active(const void *ctx);
+
+/* The boundary, in bytes, that a range of len bytes is aligned to: 4K, 2M or 1G. */
+size_t vmm_arch_boundary(size_t len);
+
+/* True when hardware translates all of [va, va + len) for an address space; VA 0 never. */
+bool vmm_arch_va_valid(const void *va, size_t len);
+
+/* True when all of [va, va + len) is memory the kernel may read (write, if so asked). */
+bool vmm_arch_kernel_access(const void *va, size_t len, bool write);
+
+/* RAM as the kernel sees it. pa must be RAM. */
+void *vmm_arch_ram(paddr_t pa);
+
+/* Zero [pa, pa + len), both multiples of 4K, by the fastest means there is. */
+void vmm_arch_zero(paddr_t pa, size_t len);
+
+/* What was written to [pa, pa + len) is what execution will fetch, on every CPU. */
+void vmm_arch_sync_code(paddr_t pa, size_t len);
+
+/* ---- asked of the core ---- */
+
+/* The lowest aligned hole of len bytes in [low, high) of the address space; 0: none. */
+vaddr_t vmm_find_hole(address_space_t *as, size_t len, size_t align, vaddr_t low, vaddr_t high);
+
+#endif
