@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORE_VMA_TREE_H
+#define CORE_VMA_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Ranges of addresses [start, end) that do not overlap, in order: the engine under every address
+ * space. The nodes live in what they describe; the tree allocates nothing and so cannot fail.
+ *
+ * An AVL tree: page faults search it more often than anything changes it, and of the balanced
+ * trees with constant work to link a node it is the lowest (at 100 000 nodes 17 levels, 24 in the
+ * worst case; a red-black tree may have 33). An insertion rotates once at most.
+ *
+ * Each node knows the widest hole that its subtree has between two neighbours, so that the lowest
+ * hole of a wanted length is found on one path. The holes below the first node and above the last
+ * stand apart: they are the ones used most, and cost nothing to keep. A list through the nodes
+ * gives every node its neighbours at once.
+ */
+struct vma_node {
+    uintptr_t start;
+    uintptr_t end;
+    struct vma_node *left;
+    struct vma_node *right;
+    struct vma_node *prev; /* the neighbour below, NULL for the first */
+    struct vma_node *next; /* the neighbour above, NULL for the last */
+    uintptr_t parent;      /* its address; bits 1:0: height of right minus height of left, plus 1 */
+    uintptr_t widest_hole; /* of the holes that end where a node of this subtree starts */
+};
+
+struct vma_tree {
+    struct vma_node *root;
+    struct vma_node *first;
+    struct vma_node *last;
+    struct vma_node *hole_end; /* after the hole found last, a guess where the next node goes */
+};
+
+void vma_tree_init(struct vma_tree *tree);
+
+/* The node that contains address, or NULL. O(log n); O(1) in the last node. */
+struct vma_node *vma_tree_find(const struct vma_tree *tree, uintptr_t address);
+
+/* The first node with end > address, or NULL. */
+struct vma_node *vma_tree_lower_bound(const struct vma_tree *tree, uintptr_t address);
+
+static inline struct vma_node *vma_tree_first(const struct vma_tree *tree)
+{
+    return tree->first;
+}
+
+static inline struct vma_node *vma_tree_last(const struct vma_tree *tree)
+{
+    return tree->last;
+}
+
+/* The neighbours of a node in its tree, or NULL. */
+static inline struct vma_node *vma_tree_next(const struct vma_node *node)
+{
+    return node->next;
+}
+
+static inline struct vma_node *vma_tree_prev(const struct vma_node *node)
+{
+    return node->prev;
+}
+
+/*
+ * Insert a node whose start and end are set, start < end, and that overlaps no other. O(log n); at
+ * either end, and into the hole that vma_tree_find_hole() found last, without a search.
+ */
+void vma_tree_insert(struct vma_tree *tree, struct vma_node *node);
+
+void vma_tree_remove(struct vma_tree *tree, struct vma_node *node);
+
+/* Move the ends of a node, start < end, into the holes beside it at most. */
+void vma_tree_resize(struct vma_tree *tree, struct vma_node *node, uintptr_t start, uintptr_t end);
+
+/*
+ * The lowest s >= low, a multiple of align (a power of two), with [s, s + len) free and s + len <=
+ * high. 0: there is none, or len is 0; 0 is never the answer, nor is any range that wraps. O(log n)
+ * and one step more for each hole that is wide enough but for its alignment.
+ */
+uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, uintptr_t low,
+                             uintptr_t high);
+
+/* Order, links, balance and hole widths are as they must be. O(n), for tests. */
+bool vma_tree_check(const struct vma_tree *tree);
+
+#endif
