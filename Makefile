@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The front door. Needs Python 3.11 or later, make and a network package index; everything else is set up in .venv
+# (tools) and .build (kernels). `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Which compiler: empty for the best there is, else one of the names in toolchain.cmake. Each has its own build folder.
+LUKOS_COMPILER ?=
+BUILD ?= .build$(if $(LUKOS_COMPILER),/$(LUKOS_COMPILER))
+JOBS ?= auto
+ARGS ?=
+export LUKOS_COMPILER
+
+say = @printf '==> %s\n'
+
+# The kernels: one source, three builds.
+VARIANTS := va39 va48 release
+OPTIONS_va39 := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Debug
+OPTIONS_va48 := -DLUKOS_VA_BITS=48 -DCMAKE_BUILD_TYPE=Debug
+OPTIONS_release := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Release
+KERNELS := $(VARIANTS:%=$(BUILD)/%/kernel.elf)
+KERNEL := $(BUILD)/va39/kernel.elf
+# The suite's own default is the default build: see [tool.pytest] in pyproject.toml.
+KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel-elf=$(BUILD)/$v/kernel.elf))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY: # keep stamps
+.PHONY: help run test lint format kernel qemu bench toolchain clean distclean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  ARGS="..." is handed on, as in: make test ARGS="-k walker -x"'
+	@echo '  LUKOS_COMPILER=none-elf|elf|linux-gnu|zig chooses the compiler (default: the first of these that is found)'
+
+run: $(KERNEL) ## build, boot and show the tour
+	$(say) 'tour: $(BIN)/python -m harness run $(KERNEL)'
+	@$(BIN)/python -m harness run $(KERNEL) $(ARGS)
+
+test: $(KERNELS) $(VENV)/.have-test ## build and run the test suite
+	$(say) 'tests: $(BIN)/pytest -n $(JOBS)'
+	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) $(ARGS)
+
+kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, 39-bit release
+
+bench: $(KERNELS) ## instruction counts and time ratios
+	@$(BIN)/python -m harness bench $(ARGS)
+
+qemu: $(KERNEL) ## the same ELF under qemu-system-aarch64
+	@command -v qemu-system-aarch64 >/dev/null || \
+	    { echo 'qemu-system-aarch64 is not installed (Debian: apt-get install qemu-system-arm).' >&2; exit 1; }
+	qemu-system-aarch64 -M virt -cpu cortex-a72 -m 2G -nographic -kernel $(KERNEL) -append tour
+
+C_FILES = $(shell git ls-files 'kernel_c/*.c' 'kernel_c/*.h' 'tests/*.c' 'tests/*.h')
+
+lint: $(KERNEL) $(VENV)/.have-lint ## clang-format, clang-tidy, ruff, mypy, import-linter
+	$(say) 'clang-format'
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(say) 'clang-tidy'
+	@$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -p $(BUILD)/va39 \
+	    -extra-arg=--target=aarch64-none-elf
+	$(say) 'ruff'
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	$(say) 'mypy --strict'
+	@$(BIN)/mypy
+	$(say) 'import-linter'
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.have-lint ## put C and Python into the project's format
+	@$(BIN)/clang-format -i $(C_FILES)
+	@$(BIN)/ruff check --fix --quiet; $(BIN)/ruff format --quiet
+
+toolchain: ## build aarch64-none-elf-gcc from Debian's sources (no root, about ten minutes)
+	@kernel_c/tools/build-toolchain.sh
+	@rm -rf .build
+
+clean: ## remove what was built
+	rm -rf .build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+distclean: clean ## remove the virtual environment and the project's own compiler too
+	rm -rf $(VENV) .toolchain
+
+# A folder is configured again when the rules change; ninja decides what to compile.
+$(BUILD)/%/build.ninja: toolchain.cmake kernel_c/CMakeLists.txt kernel_c/cmake/flags.cmake $(VENV)/.have-build
+	$(say) '$(@D): configure'
+	@$(BIN)/cmake -S kernel_c -B $(@D) -G Ninja --log-level=NOTICE --toolchain $(CURDIR)/toolchain.cmake \
+	    -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja $(OPTIONS_$*) >/dev/null
+	@touch $@
+
+$(KERNELS): %/kernel.elf: %/build.ninja FORCE
+	@$(BIN)/ninja --quiet -C $(@D)
+
+# Each extra of pyproject.toml is a stamp: what has been installed, and again when pyproject.toml changes.
+$(VENV)/.have-%: pyproject.toml $(VENV)/pyvenv.cfg
+	$(say) 'install into $(VENV): the project and its "$*" packages'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	$(say) 'create the virtual environment $(VENV)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo '$(PYTHON) is missing or older than Python 3.11. Name a newer one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo 'The venv module of $(PYTHON) does not work (Debian, Ubuntu: apt-get install python3-venv).' >&2; exit 1; }
