@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every exception the harness raises on purpose.
+
+    HarnessError
+    ├── ImageError              the file is not an ELF this harness can use
+    ├── MachineError            the machine was asked for what it cannot do
+    │   └── BudgetExceeded      a run used up its instruction budget
+    ├── CallError (TypeError)   arguments do not fit the C prototype
+    └── GuestError              the guest program itself failed
+        ├── GuestPanic          it reached its panic function or a failed assertion
+        ├── GuestException      an exception nobody expected
+        └── GuestRunaway        it does not come back
+
+A message says what was wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of all errors raised by the harness."""
+
+
+class ImageError(HarnessError):
+    """The file cannot be used as a kernel image."""
+
+
+class MachineError(HarnessError):
+    """The machine was asked for something it cannot do."""
+
+
+class BudgetExceeded(MachineError):  # noqa: N818 - named for what happened in the guest
+    """A run used up its instruction budget."""
+
+
+class CallError(HarnessError, TypeError):
+    """The arguments of a call do not fit the C prototype."""
+
+
+class GuestError(HarnessError):
+    """The program on the emulated CPU failed."""
+
+
+class GuestPanic(GuestError):  # noqa: N818 - named for what happened in the guest
+    """The guest reached its panic function or a failed assertion."""
+
+
+class GuestException(GuestError):  # noqa: N818 - named for what happened in the guest
+    """The guest took an exception that nobody expected."""
+
+
+class GuestRunaway(GuestError):  # noqa: N818 - named for what happened in the guest
+    """The guest does not come back within its budget."""
