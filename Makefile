@@ -54,21 +54,35 @@ qemu: $(KERNEL) ## the same ELF under qemu-system-aarch64
 	    { echo 'qemu-system-aarch64 is not installed (Debian: apt-get install qemu-system-arm).' >&2; exit 1; }
 	qemu-system-aarch64 -M virt -cpu cortex-a72 -m 2G -nographic -kernel $(KERNEL) -append tour
 
-C_FILES = $(shell git ls-files 'kernel_c/*.c' 'kernel_c/*.h' 'tests/*.c' 'tests/*.h')
+C_FILES = $(shell find kernel_c tests -name '*.[ch]')
 
-lint: $(KERNEL) $(VENV)/.have-lint ## clang-format, clang-tidy, ruff, mypy, import-linter
+LINTS := lint-format lint-tidy lint-ruff lint-mypy lint-imports
+.PHONY: $(LINTS)
+lint: $(LINTS) ## clang-format, clang-tidy, ruff, mypy, import-linter (make -k lint: all of them, whatever fails)
+
+$(LINTS): $(VENV)/.have-lint
+
+lint-format:
 	$(say) 'clang-format'
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+lint-tidy: $(BUILD)/va39/build.ninja
 	$(say) 'clang-tidy'
-	@$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -p $(BUILD)/va39 \
-	    -extra-arg=--target=aarch64-none-elf
+	@$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
+	    -p $(BUILD)/va39 'kernel_c/.*\.c$$'
+
+lint-ruff: $(VENV)/.have-test
 	$(say) 'ruff'
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
+
+lint-mypy: $(VENV)/.have-test
 	$(say) 'mypy --strict'
 	@$(BIN)/mypy
+
+lint-imports: $(VENV)/.have-test
 	$(say) 'import-linter'
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.have-lint ## put C and Python into the project's format
 	@$(BIN)/clang-format -i $(C_FILES)
