@@ -22,19 +22,18 @@
 struct vma_node {
     uintptr_t start;
     uintptr_t end;
-    struct vma_node *left;
-    struct vma_node *right;
-    struct vma_node *prev; /* the neighbour below, NULL for the first */
-    struct vma_node *next; /* the neighbour above, NULL for the last */
-    uintptr_t parent;      /* its address; bits 1:0: height of right minus height of left, plus 1 */
-    uintptr_t widest_hole; /* of the holes that end where a node of this subtree starts */
+    struct vma_node *child[2]; /* roots of the subtrees below and above */
+    struct vma_node *prev;     /* the neighbour below, NULL for the first */
+    struct vma_node *next;     /* the neighbour above, NULL for the last */
+    uintptr_t parent;          /* its address; bits 1:0: height of child[1] - of child[0], + 1 */
+    uintptr_t widest;          /* of the holes between a node of this subtree and its prev */
 };
 
 struct vma_tree {
     struct vma_node *root;
     struct vma_node *first;
     struct vma_node *last;
-    struct vma_node *hole_end; /* after the hole found last, a guess where the next node goes */
+    struct vma_node *hole_end; /* the node above the hole found last: where to insert next? */
 };
 
 void vma_tree_init(struct vma_tree *tree);
@@ -72,6 +71,10 @@ static inline struct vma_node *vma_tree_prev(const struct vma_node *node)
  */
 void vma_tree_insert(struct vma_tree *tree, struct vma_node *node);
 
+/* The same where the place is known: next is vma_tree_lower_bound(tree, node->start). */
+void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next);
+
+/* The node's own memory is not written: it still tells its start and end. */
 void vma_tree_remove(struct vma_tree *tree, struct vma_node *node);
 
 /* Move the ends of a node, start < end, into the holes beside it at most. */

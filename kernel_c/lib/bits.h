@@ -14,7 +14,7 @@
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The structure whose member this pointer points to. */
-#define container_of(pointer, type, member)                                                        \
+#define container_of(pointer, type, member) \
     ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 /* boundary, here and below: a power of two. */

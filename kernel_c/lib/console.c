@@ -15,7 +15,12 @@ struct sink {
     size_t length; /* of the text so far, cut or not */
 };
 
-enum size { SIZE_CHAR, SIZE_SHORT, SIZE_INT, SIZE_LONG };
+enum size {
+    SIZE_CHAR,
+    SIZE_SHORT,
+    SIZE_INT,
+    SIZE_LONG,
+};
 
 /* One conversion specification: what stands between % and the letter. */
 struct spec {
@@ -102,6 +107,12 @@ static void emit_string(struct sink *sink, struct spec spec, const char *text)
     spec.zero = false;
     emit_field(sink, &spec, "", text,
                strnlen(text, spec.has_precision ? spec.precision : SIZE_MAX));
+}
+
+static void emit_character(struct sink *sink, struct spec spec, char character)
+{
+    spec.zero = false;
+    emit_field(sink, &spec, "", &character, 1);
 }
 
 static uint64_t take_unsigned(struct arguments *arguments, enum size size)
@@ -209,8 +220,6 @@ static void emit_pointer(struct sink *sink, struct spec spec, const void *pointe
 static bool convert(struct sink *sink, char letter, const struct spec *spec,
                     struct arguments *arguments)
 {
-    char character;
-
     switch (letter) {
     case 'd':
     case 'i':
@@ -232,8 +241,7 @@ static bool convert(struct sink *sink, char letter, const struct spec *spec,
         emit_string(sink, *spec, va_arg(arguments->list, const char *));
         return true;
     case 'c':
-        character = (char)va_arg(arguments->list, int);
-        emit_field(sink, &(struct spec){.left = spec->left, .width = spec->width}, "", &character, 1);
+        emit_character(sink, *spec, (char)va_arg(arguments->list, int));
         return true;
     case '%':
         emit(sink, '%');

@@ -24,12 +24,11 @@ struct list {
 #define list_entry(links, type, member) container_of(links, type, member)
 
 /* Each element in order. The body must not remove the one it is at. */
-#define list_for_each(at, list)                                                                    \
-    for (struct list *at = (list)->next; at != (list); at = at->next)
+#define list_for_each(at, list) for (struct list *at = (list)->next; at != (list); at = at->next)
 
 /* Each element in order. The body may remove, or release, the one it is at. */
-#define list_for_each_safe(at, list)                                                               \
-    for (struct list *at = (list)->next, *at##_next = at->next; at != (list);                      \
+#define list_for_each_safe(at, list)                                          \
+    for (struct list *at = (list)->next, *at##_next = at->next; at != (list); \
          at = at##_next, at##_next = at->next)
 
 static inline void list_init(struct list *list)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORE_VMA_NODE_H
+#define CORE_VMA_NODE_H
+
+#include "core/vma_tree.h"
+
+/* What the nodes of a vma_tree are made of; private to vma_tree*.c. */
+
+/* The subtrees of a node: child[BELOW], child[ABOVE]. */
+enum side {
+    BELOW,
+    ABOVE,
+};
+
+/* The two low bits of vma_node.parent: EVEN, or which side is one level higher than the other. */
+#define BALANCE_MASK ((uintptr_t)3)
+#define EVEN 1u
+#define HEAVY(side) (2u * (side))
+#define OTHER(side) (1u - (side))
+
+_Static_assert(sizeof(struct vma_node) <= 64, "one line of the data cache for a node");
+_Static_assert(_Alignof(struct vma_node) > BALANCE_MASK, "low bits of an address are free");
+
+static inline struct vma_node *vma_node_parent(const struct vma_node *node)
+{
+    return (struct vma_node *)(node->parent & ~BALANCE_MASK);
+}
+
+static inline unsigned vma_node_balance(const struct vma_node *node)
+{
+    return (unsigned)(node->parent & BALANCE_MASK);
+}
+
+/* The width of the hole between a node and its prev. Nothing is between the first and NULL. */
+static inline uintptr_t vma_node_hole(const struct vma_node *node)
+{
+    return node->prev == NULL ? 0 : node->start - node->prev->end;
+}
+
+/* The widest hole of the subtree at node, out of what its children have noted. */
+static inline uintptr_t vma_node_measure(const struct vma_node *node)
+{
+    const struct vma_node *below = node->child[BELOW];
+    const struct vma_node *above = node->child[ABOVE];
+    uintptr_t widest = vma_node_hole(node);
+
+    if (below != NULL && below->widest > widest)
+        widest = below->widest;
+    if (above != NULL && above->widest > widest)
+        widest = above->widest;
+    return widest;
+}
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vma_tree.h"
+
+#include "core/vma_node.h"
+#include "lib/assert.h"
+
+/* ---- links ---- */
+
+static inline void set_parent(struct vma_node *node, struct vma_node *parent)
+{
+    node->parent = (uintptr_t)parent | (node->parent & BALANCE_MASK);
+}
+
+static inline void set_balance(struct vma_node *node, unsigned balance)
+{
+    node->parent = (node->parent & ~BALANCE_MASK) | balance;
+}
+
+static inline unsigned side_of(const struct vma_node *parent, const struct vma_node *child)
+{
+    return parent->child[ABOVE] == child ? ABOVE : BELOW;
+}
+
+/* Put `by`, which may be NULL, in the place of node below its parent. */
+static inline void replace(struct vma_tree *tree, struct vma_node *node, struct vma_node *by)
+{
+    struct vma_node *parent = vma_node_parent(node);
+
+    if (parent == NULL)
+        tree->root = by;
+    else
+        parent->child[side_of(parent, node)] = by;
+    if (by != NULL)
+        set_parent(by, parent);
+}
+
+/* ---- widest holes ---- */
+
+/* Make node->widest right again, and that of its ancestors as far as this changes them. */
+static void settle(struct vma_node *node)
+{
+    uintptr_t widest = vma_node_measure(node);
+
+    while (widest != node->widest) {
+        uintptr_t was = node->widest;
+
+        node->widest = widest;
+        node = vma_node_parent(node);
+        if (node == NULL)
+            return;
+        if (widest < node->widest) {
+            if (was < node->widest)
+                return; /* another hole is the widest here, and stays it */
+            widest = vma_node_measure(node);
+        }
+    }
+}
+
+/* A hole of this width has appeared below node. */
+static void raise_widest(struct vma_node *node, uintptr_t width)
+{
+    for (; node != NULL && node->widest < width; node = vma_node_parent(node))
+        node->widest = width;
+}
+
+/* ---- balance ---- */
+
+/*
+ * The child on this side takes the place of top, which becomes its child on the other side.
+ * The holes below both together are the same as before.
+ */
+static void rotate(struct vma_tree *tree, struct vma_node *top, unsigned side)
+{
+    struct vma_node *up = top->child[side];
+    struct vma_node *inner = up->child[OTHER(side)];
+
+    replace(tree, top, up);
+    up->child[OTHER(side)] = top;
+    set_parent(top, up);
+    top->child[side] = inner;
+    if (inner != NULL)
+        set_parent(inner, top);
+    up->widest = top->widest;
+    top->widest = vma_node_measure(top);
+}
+
+/*
+ * The inner grandchild takes the place of top:
+ *
+ *      top                mid
+ *     /   \              /   \
+ *    a     up    ->    top    up      (side: ABOVE)
+ *         /  \        /  \   /  \
+ *       mid   d      a    b c    d
+ *      /   \
+ *     b     c
+ */
+static void rotate_double(struct vma_tree *tree, struct vma_node *top, unsigned side)
+{
+    struct vma_node *up = top->child[side];
+    struct vma_node *mid = up->child[OTHER(side)];
+    unsigned balance = vma_node_balance(mid);
+
+    rotate(tree, up, OTHER(side));
+    rotate(tree, top, side);
+    set_balance(top, balance == HEAVY(side) ? HEAVY(OTHER(side)) : EVEN);
+    set_balance(up, balance == HEAVY(OTHER(side)) ? HEAVY(side) : EVEN);
+    set_balance(mid, EVEN);
+}
+
+/* This side of top is two levels higher than the other. True: what stands there now is lower. */
+static bool rebalance(struct vma_tree *tree, struct vma_node *top, unsigned side)
+{
+    struct vma_node *up = top->child[side];
+    unsigned balance = vma_node_balance(up);
+
+    if (balance == HEAVY(OTHER(side))) {
+        rotate_double(tree, top, side);
+        return true;
+    }
+    rotate(tree, top, side);
+    set_balance(top, balance == EVEN ? HEAVY(side) : EVEN);
+    set_balance(up, balance == EVEN ? HEAVY(OTHER(side)) : EVEN);
+    return balance != EVEN;
+}
+
+/* The subtree at node has become one level higher. */
+static void rebalance_grown(struct vma_tree *tree, struct vma_node *node)
+{
+    struct vma_node *parent;
+
+    while ((parent = vma_node_parent(node)) != NULL) {
+        unsigned side = side_of(parent, node);
+        unsigned balance = vma_node_balance(parent);
+
+        if (balance == HEAVY(side)) {
+            rebalance(tree, parent, side);
+            return;
+        }
+        if (balance != EVEN) {
+            set_balance(parent, EVEN);
+            return;
+        }
+        set_balance(parent, HEAVY(side));
+        node = parent;
+    }
+}
+
+/* The subtree at this side of node has become one level lower. */
+static void rebalance_shrunk(struct vma_tree *tree, struct vma_node *node, unsigned side)
+{
+    while (node != NULL) {
+        unsigned balance = vma_node_balance(node);
+        struct vma_node *parent;
+
+        if (balance == EVEN) {
+            set_balance(node, HEAVY(OTHER(side)));
+            return;
+        }
+        if (balance == HEAVY(side)) {
+            set_balance(node, EVEN);
+        } else {
+            if (!rebalance(tree, node, OTHER(side)))
+                return;
+            node = vma_node_parent(node);
+        }
+        parent = vma_node_parent(node);
+        if (parent != NULL)
+            side = side_of(parent, node);
+        node = parent;
+    }
+}
+
+/* ---- search ---- */
+
+void vma_tree_init(struct vma_tree *tree)
+{
+    *tree = (struct vma_tree){0};
+}
+
+static inline struct vma_node *lower_bound(const struct vma_tree *tree, uintptr_t address)
+{
+    struct vma_node *node = tree->root;
+    struct vma_node *found = NULL;
+
+    while (node != NULL) {
+        if (node->end > address) {
+            found = node;
+            node = node->child[BELOW];
+        } else {
+            node = node->child[ABOVE];
+        }
+    }
+    return found;
+}
+
+struct vma_node *vma_tree_lower_bound(const struct vma_tree *tree, uintptr_t address)
+{
+    if (tree->last == NULL || address >= tree->last->end)
+        return NULL;
+    return lower_bound(tree, address);
+}
+
+struct vma_node *vma_tree_find(const struct vma_tree *tree, uintptr_t address)
+{
+    struct vma_node *node = tree->last;
+
+    if (node == NULL || address >= node->end)
+        return NULL;
+    if (address >= node->start)
+        return node;
+    node = lower_bound(tree, address);
+    return address >= node->start ? node : NULL;
+}
+
+/* ---- change ---- */
+
+static struct vma_node *insertion_place(const struct vma_tree *tree, const struct vma_node *node)
+{
+    struct vma_node *guess = tree->hole_end;
+
+    if (tree->last == NULL || node->start >= tree->last->end)
+        return NULL;
+    if (guess != NULL && node->end <= guess->start &&
+        (guess->prev == NULL || guess->prev->end <= node->start))
+        return guess;
+    return lower_bound(tree, node->start);
+}
+
+static void link_neighbours(struct vma_tree *tree, struct vma_node *prev, struct vma_node *node,
+                            struct vma_node *next)
+{
+    ASSERT(node->start < node->end);
+    ASSERT(prev == NULL || prev->end <= node->start);
+    ASSERT(next == NULL || node->end <= next->start);
+    node->prev = prev;
+    node->next = next;
+    if (prev != NULL)
+        prev->next = node;
+    else
+        tree->first = node;
+    if (next != NULL)
+        next->prev = node;
+    else
+        tree->last = node;
+}
+
+/* Of two neighbours one is below the other in the tree, and has no child on the other's side. */
+static void link_leaf(struct vma_tree *tree, struct vma_node *node)
+{
+    struct vma_node *parent = node->next;
+    unsigned side = BELOW;
+
+    if (parent == NULL || parent->child[BELOW] != NULL) {
+        parent = node->prev;
+        side = ABOVE;
+    }
+    node->child[BELOW] = NULL;
+    node->child[ABOVE] = NULL;
+    node->parent = (uintptr_t)parent | EVEN;
+    if (parent == NULL)
+        tree->root = node;
+    else
+        parent->child[side] = node;
+}
+
+void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
+{
+    link_neighbours(tree, next != NULL ? next->prev : tree->last, node, next);
+    link_leaf(tree, node);
+    node->widest = vma_node_hole(node);
+    raise_widest(vma_node_parent(node), node->widest);
+    if (next != NULL)
+        settle(next);
+    rebalance_grown(tree, node);
+}
+
+void vma_tree_insert(struct vma_tree *tree, struct vma_node *node)
+{
+    vma_tree_insert_before(tree, node, insertion_place(tree, node));
+}
+
+static void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node)
+{
+    if (node->prev != NULL)
+        node->prev->next = node->next;
+    else
+        tree->first = node->next;
+    if (node->next != NULL)
+        node->next->prev = node->prev;
+    else
+        tree->last = node->prev;
+    if (tree->hole_end == node)
+        tree->hole_end = NULL;
+}
+
+/*
+ * Take a node that has both children out of the tree; the next one, which has none below it, takes
+ * its place, balance and all. *side of the result has become one level lower.
+ */
+static struct vma_node *unlink_inner(struct vma_tree *tree, struct vma_node *node, unsigned *side)
+{
+    struct vma_node *next = node->next;
+    struct vma_node *parent = vma_node_parent(next);
+
+    *side = parent == node ? ABOVE : BELOW;
+    replace(tree, next, next->child[ABOVE]);
+    next->parent = node->parent;
+    next->widest = node->widest;
+    replace(tree, node, next);
+    for (unsigned i = BELOW; i <= ABOVE; i++) {
+        next->child[i] = node->child[i];
+        if (next->child[i] != NULL)
+            set_parent(next->child[i], next);
+    }
+    return parent == node ? next : parent;
+}
+
+/* The same for a node that has one child or none; NULL when it was the root. */
+static struct vma_node *unlink_outer(struct vma_tree *tree, struct vma_node *node, unsigned *side)
+{
+    struct vma_node *parent = vma_node_parent(node);
+    struct vma_node *below = node->child[BELOW];
+
+    *side = parent == NULL ? BELOW : side_of(parent, node);
+    replace(tree, node, below != NULL ? below : node->child[ABOVE]);
+    return parent;
+}
+
+void vma_tree_remove(struct vma_tree *tree, struct vma_node *node)
+{
+    bool inner = node->child[BELOW] != NULL && node->child[ABOVE] != NULL;
+    struct vma_node *lower;
+    unsigned side;
+
+    unlink_neighbours(tree, node);
+    lower = inner ? unlink_inner(tree, node, &side) : unlink_outer(tree, node, &side);
+    /* Two nodes have other holes below them: the parent of the link that went, and the next. */
+    if (lower != NULL)
+        settle(lower);
+    if (node->next != NULL && node->next != lower)
+        settle(node->next);
+    rebalance_shrunk(tree, lower, side);
+}
+
+void vma_tree_resize(struct vma_tree *tree, struct vma_node *node, uintptr_t start, uintptr_t end)
+{
+    (void)tree;
+    ASSERT(start < end);
+    ASSERT(node->prev == NULL || node->prev->end <= start);
+    ASSERT(node->next == NULL || end <= node->next->start);
+    node->start = start;
+    node->end = end;
+    settle(node);
+    if (node->next != NULL)
+        settle(node->next);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vma_node.h"
+#include "lib/bits.h"
+
+/* What is looked for: len bytes at a multiple of align in [low, high). */
+struct wish {
+    uintptr_t len;
+    uintptr_t align;
+    uintptr_t low;
+    uintptr_t high;
+};
+
+/* The lowest place for it in [start, end); 0: none. */
+static inline uintptr_t place_in(const struct wish *wish, uintptr_t start, uintptr_t end)
+{
+    uintptr_t from = max_u64(start, wish->low);
+    uintptr_t to = min_u64(end, wish->high);
+    uintptr_t at = align_up(from, wish->align);
+
+    /* at < from: the next multiple is 2^64. */
+    return at >= from && at <= to && to - at >= wish->len ? at : 0;
+}
+
+/* The lowest node of the subtree that has a hole of len below it; the subtree has one. */
+static inline struct vma_node *first_wide(struct vma_node *node, uintptr_t len)
+{
+    for (;;) {
+        struct vma_node *below = node->child[BELOW];
+
+        if (below != NULL && below->widest >= len)
+            node = below;
+        else if (vma_node_hole(node) >= len)
+            return node;
+        else
+            node = node->child[ABOVE];
+    }
+}
+
+/* The next one above node that has a hole of len below it; NULL: none. */
+static struct vma_node *next_wide(struct vma_node *node, uintptr_t len)
+{
+    for (;;) {
+        struct vma_node *above = node->child[ABOVE];
+        struct vma_node *child;
+
+        if (above != NULL && above->widest >= len)
+            return first_wide(above, len);
+        do {
+            child = node;
+            node = vma_node_parent(child);
+            if (node == NULL)
+                return NULL;
+        } while (node->child[ABOVE] == child);
+        if (vma_node_hole(node) >= len)
+            return node;
+    }
+}
+
+/* The first node whose hole is worth a look: it is wide enough, or wish->low cuts into it. */
+static struct vma_node *first_candidate(const struct vma_tree *tree, const struct wish *wish)
+{
+    if (wish->low <= tree->first->start)
+        return first_wide(tree->root, wish->len);
+    return vma_tree_lower_bound(tree, wish->low);
+}
+
+/* Among the holes between two nodes. */
+static uintptr_t find_between(struct vma_tree *tree, const struct wish *wish)
+{
+    struct vma_node *node;
+
+    if (tree->root->widest < wish->len)
+        return 0;
+    for (node = first_candidate(tree, wish); node != NULL; node = next_wide(node, wish->len)) {
+        uintptr_t at;
+
+        if (node->prev == NULL)
+            continue; /* the hole below the first is none of these */
+        if (node->prev->end >= wish->high)
+            break;
+        at = place_in(wish, node->prev->end, node->start);
+        if (at != 0) {
+            tree->hole_end = node;
+            return at;
+        }
+    }
+    return 0;
+}
+
+uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, uintptr_t low,
+                             uintptr_t high)
+{
+    struct wish wish = {.len = len, .align = align, .low = max_u64(low, 1), .high = high};
+    uintptr_t at;
+
+    if (len == 0)
+        return 0;
+    if (tree->root == NULL)
+        return place_in(&wish, wish.low, high);
+    if (wish.low < tree->first->start) {
+        at = place_in(&wish, wish.low, tree->first->start);
+        if (at != 0) {
+            tree->hole_end = tree->first;
+            return at;
+        }
+    }
+    at = find_between(tree, &wish);
+    return at != 0 ? at : place_in(&wish, tree->last->end, high);
+}
