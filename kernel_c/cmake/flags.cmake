@@ -43,6 +43,7 @@ endif()
 
 # Headers of the compiler are named in the debug information; where they lie is nobody's business.
 execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=include OUTPUT_VARIABLE builtin OUTPUT_STRIP_TRAILING_WHITESPACE)
+get_filename_component(builtin "${builtin}" REALPATH)
 list(APPEND LUKOS_CODE_FLAGS "-fdebug-prefix-map=${builtin}=compiler")
 
 if(LUKOS_UBSAN)
