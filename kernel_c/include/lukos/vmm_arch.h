@@ -42,7 +42,10 @@ void *vmm_arch_v2p(void *ctx, void *va);
 /* Once, before any other call: what the CPU can do. */
 void vmm_arch_init(void);
 
-/* The context must be inactive and empty of mappings. */
+/*
+ * Destroy an inactive context with whatever it still maps. When it returns no CPU can reach
+ * anything through it any more.
+ */
 void vmm_arch_context_destroy(void *ctx);
 
 void vmm_arch_free_range(void *pa, size_t len);
@@ -71,8 +74,13 @@ bool vmm_arch_va_valid(const void *va, size_t len);
 /* True when all of [va, va + len) is memory the kernel may read (write, if so asked). */
 bool vmm_arch_kernel_access(const void *va, size_t len, bool write);
 
-/* RAM as the kernel sees it. pa must be RAM. */
+/* RAM as the kernel sees it, and back: 0 when the pointer, whatever it is, is not to RAM. */
 void *vmm_arch_ram(paddr_t pa);
+paddr_t vmm_arch_ram_address(const void *va);
+
+/* The CPU this runs on: 0 to VMM_CPUS - 1. */
+#define VMM_CPUS 8
+unsigned vmm_arch_cpu(void);
 
 /* Zero [pa, pa + len), both multiples of 4K, by the fastest means there is. */
 void vmm_arch_zero(paddr_t pa, size_t len);

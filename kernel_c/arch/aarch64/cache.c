@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lukos/vmm_arch.h"
+#include "sysreg.h"
+
+/* Cache maintenance: zeroing by cache block, and instruction memory (B2.7.4, D7.5). */
+
+static void zero_by_words(char *at, const char *end)
+{
+    while (at != end) {
+        __asm__ volatile("stp xzr, xzr, [%0]" : : "r"(at) : "memory");
+        at += 16;
+    }
+}
+
+void vmm_arch_zero(paddr_t pa, size_t len)
+{
+    char *at = vmm_arch_ram(pa);
+    const char *end = at + len;
+    uint64_t dczid = READ_SYSREG(dczid_el0);
+    size_t block = (size_t)4 << field_get(DCZID_BS, dczid);
+
+    if ((dczid & DCZID_DZP) != 0 || block > PAGE_SIZE) {
+        zero_by_words(at, end);
+        return;
+    }
+    while (at != end) {
+        __asm__ volatile("dc zva, %0" : : "r"(at) : "memory");
+        at += block;
+    }
+}
+
+static size_t line(uint64_t ctr, uint64_t field)
+{
+    return (size_t)4 << field_get(field, ctr);
+}
+
+static void clean_to_unification(uintptr_t at, uintptr_t end, uint64_t ctr)
+{
+    size_t step = line(ctr, CTR_DMINLINE);
+
+    for (at = align_down(at, step); at < end; at += step) {
+        __asm__ volatile("dc cvau, %0" : : "r"(at) : "memory");
+    }
+}
+
+/*
+ * By address this reaches only instruction caches that are looked up by physical address: we
+ * write through the linear map, the program fetches through its own VA. For any other kind, and
+ * where it is the shorter way, everything goes.
+ */
+static void invalidate_instructions(uintptr_t at, uintptr_t end, uint64_t ctr)
+{
+    size_t step = line(ctr, CTR_IMINLINE);
+
+    if (field_get(CTR_L1IP, ctr) != CTR_L1IP_PIPT || end - at > 64 * PAGE_SIZE) {
+        __asm__ volatile("ic ialluis" : : : "memory");
+        return;
+    }
+    for (at = align_down(at, step); at < end; at += step) {
+        __asm__ volatile("ic ivau, %0" : : "r"(at) : "memory");
+    }
+}
+
+void vmm_arch_sync_code(paddr_t pa, size_t len)
+{
+    uintptr_t at = (uintptr_t)vmm_arch_ram(pa);
+    uint64_t ctr = READ_SYSREG(ctr_el0);
+
+    if ((ctr & CTR_IDC) == 0) {
+        clean_to_unification(at, at + len, ctr);
+    }
+    dsb_ish();
+    if ((ctr & CTR_DIC) == 0) {
+        invalidate_instructions(at, at + len, ctr);
+        dsb_ish();
+    }
+    isb();
+}

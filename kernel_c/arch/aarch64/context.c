@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "context.h"
+
+#include "cpu.h"
+#include "lukos/objects.h"
+#include "mmu.h"
+#include "table.h"
+#include "tlb.h"
+
+/* The life of a context: create, run with, destroy. */
+
+_Static_assert(LUKOS_VA_BITS == 39 || LUKOS_VA_BITS == 48, "other widths need another root");
+#define USER_ROOT_LEVEL (LUKOS_VA_BITS > 39 ? 0U : 1U)
+
+/* The table behind TTBR0 when no address space is active, with ASID 0: empty for ever. */
+static const pte_t no_space[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+
+struct cpu cpus[VMM_CPUS];
+static struct object_cache contexts;
+
+unsigned vmm_arch_cpu(void)
+{
+    return cpu_this()->index;
+}
+
+void vmm_arch_init(void)
+{
+    asid_init();
+    object_cache_init(&contexts, "context", align_up(sizeof(struct context), 8));
+}
+
+void *vmm_arch_context_create(address_space_t *as)
+{
+    struct context *context = object_alloc(&contexts);
+
+    if (context == NULL) {
+        return NULL;
+    }
+    context->root = table_alloc();
+    if (context->root == NULL) {
+        object_free(&contexts, context);
+        return NULL;
+    }
+    context->root_pa = vmm_arch_ram_address(context->root);
+    context->root_level = USER_ROOT_LEVEL;
+    context->as = as;
+    return context;
+}
+
+void vmm_arch_context_destroy(void *ctx)
+{
+    struct context *context = ctx;
+
+    ASSERT(!vmm_arch_is_active(ctx));
+    tlb_flush_asid(context->tag);
+    asid_release(context->tag);
+    mmu_free_tables(context);
+    object_free(&contexts, context);
+}
+
+/* Table and ASID change in one store: there is no moment with one of each (D8.16.2). */
+static void ttbr0_write(paddr_t root, uint16_t asid)
+{
+    WRITE_SYSREG(ttbr0_el1, root | field_prep(TTBR_ASID, asid));
+    isb();
+}
+
+void context_leave(void)
+{
+    cpu_this()->active = NULL;
+    ttbr0_write(vmm_arch_ram_address(no_space), 0);
+}
+
+void vmm_arch_activate(void *ctx)
+{
+    struct context *context = ctx;
+
+    if (context == NULL) {
+        context_leave();
+        return;
+    }
+    ttbr0_write(context->root_pa, asid_acquire(&context->tag));
+    cpu_this()->active = context;
+}
+
+bool vmm_arch_is_active(const void *ctx)
+{
+    for (unsigned i = 0; i < VMM_CPUS; i++) {
+        if (cpus[i].active == ctx) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lukos/vmm_arch.h"
+
+#include "context.h"
+#include "layout.h"
+#include "lukos/frames.h"
+#include "lukos/status.h"
+#include "mmu.h"
+
+/* The contract of lukos/vmm_arch.h on ranges: checks what a caller may get wrong, then acts. */
+
+#define USER_END BIT(LUKOS_VA_BITS)
+#define USER_LOWEST UINT64_C(0x10000) /* what we choose is above: a NULL with an offset faults */
+
+static const pte_t user_attributes[] = {
+    [AS_REGION_NO_ACCESS] = PTE_USER_NONE,
+    [AS_REGION_RO] = PTE_USER_RO,
+    [AS_REGION_RW] = PTE_USER_RW,
+    [AS_REGION_RX] = PTE_USER_RX,
+};
+
+static const pte_t kernel_attributes[] = {
+    [AS_REGION_NO_ACCESS] = PTE_KERNEL_NONE,
+    [AS_REGION_RO] = PTE_KERNEL_RO,
+    [AS_REGION_RW] = PTE_KERNEL_RW,
+    [AS_REGION_RX] = PTE_KERNEL_RX,
+};
+
+static struct context *context_of(void *ctx)
+{
+    return ctx == NULL ? &kernel_context : ctx;
+}
+
+static pte_t attributes_of(const struct context *context, address_space_region_prop_t prop)
+{
+    return context_is_kernel(context) ? kernel_attributes[prop] : user_attributes[prop];
+}
+
+/* True when [va, va + len) is not empty and lies in [low, high). */
+static bool range_in(vaddr_t va, size_t len, vaddr_t low, vaddr_t high)
+{
+    return len != 0 && va >= low && va < high && len <= high - va;
+}
+
+bool vmm_arch_va_valid(const void *va, size_t len)
+{
+    return range_in((vaddr_t)va, len, PAGE_SIZE, USER_END);
+}
+
+/* What vmm_arch_map() and its kind may be asked for in this context. */
+static int validate(const struct context *context, vaddr_t va, size_t len)
+{
+    bool kernel = context_is_kernel(context);
+
+    if (!is_aligned(va | len, PAGE_SIZE) || len == 0) {
+        return -EINVAL;
+    }
+    if (!range_in(va, len, kernel ? KERNEL_WINDOW : PAGE_SIZE, kernel ? BOOT_WINDOW : USER_END)) {
+        return -ERANGE;
+    }
+    return 0;
+}
+
+size_t vmm_arch_boundary(size_t len)
+{
+    unsigned level = PTE_LEVEL_LAST;
+
+    while (level > 1 && len >= pte_size(level - 1)) {
+        level--;
+    }
+    return pte_size(level);
+}
+
+void *vmm_arch_get_free_range(void *context, size_t len)
+{
+    const struct context *user = context;
+
+    if (user == NULL || user->as == NULL || len == 0 || len > USER_END) {
+        return NULL;
+    }
+    len = align_up(len, PAGE_SIZE);
+    return (void *)vmm_find_hole(user->as, len, vmm_arch_boundary(len), USER_LOWEST, USER_END);
+}
+
+void *vmm_arch_alloc_range(size_t len)
+{
+    size_t count = len / PAGE_SIZE + (len % PAGE_SIZE != 0);
+    unsigned order = log2_floor(vmm_arch_boundary(len) / PAGE_SIZE);
+
+    return (void *)frames_alloc(count, order, FRAME_REGION);
+}
+
+void vmm_arch_free_range(void *pa, size_t len)
+{
+    frames_free((paddr_t)pa, len / PAGE_SIZE + (len % PAGE_SIZE != 0));
+}
+
+int vmm_arch_map(void *ctx, address_space_region_prop_t props, void *va, void *pa, size_t len)
+{
+    struct context *context = context_of(ctx);
+    vaddr_t start = (vaddr_t)va;
+    int status = validate(context, start, len);
+
+    if ((unsigned)props > AS_REGION_RX || !is_aligned((paddr_t)pa, PAGE_SIZE)) {
+        status = -EINVAL;
+    } else if (status == 0 && !range_in((paddr_t)pa, len, 0, PTE_ADDRESS + PAGE_SIZE)) {
+        status = -ERANGE;
+    }
+    if (status != 0) {
+        return status;
+    }
+    return mmu_map(context, start, start + len, (paddr_t)pa, attributes_of(context, props));
+}
+
+int vmm_arch_unmap(void *ctx, void *va, size_t len)
+{
+    struct context *context = context_of(ctx);
+    vaddr_t start = (vaddr_t)va;
+    int status = validate(context, start, len);
+
+    return status != 0 ? status : mmu_unmap(context, start, start + len);
+}
+
+int vmm_arch_protect(void *ctx, address_space_region_prop_t props, void *va, size_t len)
+{
+    struct context *context = context_of(ctx);
+    vaddr_t start = (vaddr_t)va;
+    int status = (unsigned)props > AS_REGION_RX ? -EINVAL : validate(context, start, len);
+
+    if (status != 0) {
+        return status;
+    }
+    return mmu_protect(context, start, start + len, attributes_of(context, props));
+}
+
+void *vmm_arch_v2p(void *ctx, void *va)
+{
+    struct context *context = context_of(ctx);
+    vaddr_t at = (vaddr_t)va;
+    vaddr_t base = context_is_kernel(context) ? KERNEL_BASE : 0;
+    unsigned level;
+    pte_t leaf;
+
+    if (context_is_kernel(context) ? at < base : at >= USER_END) {
+        return NULL;
+    }
+    leaf = mmu_leaf(context, at, &level);
+    return leaf == 0 ? NULL : (void *)(pte_address(leaf) | (at & (pte_size(level) - 1)));
+}
+
+bool vmm_arch_kernel_access(const void *va, size_t len, bool write)
+{
+    vaddr_t at = (vaddr_t)va;
+
+    if (len == 0 || at < KERNEL_BASE || len - 1 > UINTPTR_MAX - at) {
+        return false;
+    }
+    for (size_t done = 0; done < len;) {
+        unsigned level;
+        pte_t leaf = mmu_leaf(&kernel_context, at + done, &level);
+
+        if (!pte_is_valid(leaf) || (write && (leaf & PTE_AP_RO) != 0)) {
+            return false;
+        }
+        done += pte_size(level) - ((at + done) & (pte_size(level) - 1));
+    }
+    return true;
+}
+
+void *vmm_arch_ram(paddr_t pa)
+{
+    return (void *)(KERNEL_BASE + pa);
+}
+
+paddr_t vmm_arch_ram_address(const void *va)
+{
+    vaddr_t at = (vaddr_t)va;
+
+    return range_in(at, 1, KERNEL_BASE, KERNEL_BASE + LINEAR_SIZE) ? at - KERNEL_BASE : 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "table.h"
+
+#include "lib/assert.h"
+
+/* For the boot: enough for every end of some banks of RAM to need a table at levels 2 and 3. */
+#define BOOT_TABLES 24
+
+static pte_t boot_tables[BOOT_TABLES][PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+static size_t boot_tables_used;
+
+static pte_t *boot_table_alloc(void)
+{
+    if (boot_tables_used == BOOT_TABLES) {
+        panic("RAM is in too many pieces: more than %d tables to map it", BOOT_TABLES);
+    }
+    return boot_tables[boot_tables_used++];
+}
+
+pte_t *table_alloc(void)
+{
+    paddr_t pa;
+
+    if (frames_count(FRAME_NONE) == 0) {
+        return boot_table_alloc();
+    }
+    pa = frames_alloc(1, 0, FRAME_TABLE);
+    if (pa == 0) {
+        return NULL;
+    }
+    vmm_arch_zero(pa, PAGE_SIZE);
+    return table_at(pa);
+}
+
+void table_free(pte_t *table)
+{
+    frames_free(vmm_arch_ram_address(table), 1);
+}
+
+struct frame *table_frame(const pte_t *table)
+{
+    struct frame *frame = frame_of(vmm_arch_ram_address(table));
+
+    return frame != NULL && frame->purpose == FRAME_TABLE ? frame : NULL;
+}
+
+bool table_stock_fill(struct table_stock *stock, size_t count)
+{
+    while (count > 0) {
+        pte_t *table = table_alloc();
+
+        if (table == NULL) {
+            while (stock->first != NULL) {
+                table_free(table_stock_take(stock));
+            }
+            return false;
+        }
+        table[0] = (pte_t)stock->first;
+        stock->first = table;
+        count--;
+    }
+    return true;
+}
+
+pte_t *table_stock_take(struct table_stock *stock)
+{
+    pte_t *table = stock->first;
+
+    ASSERT(table != NULL);
+    stock->first = (pte_t *)table[0];
+    table[0] = 0;
+    return table;
+}

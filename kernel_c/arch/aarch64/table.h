@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef AARCH64_TABLE_H
+#define AARCH64_TABLE_H
+
+#include "lukos/frames.h"
+#include "lukos/vmm_arch.h"
+#include "pte.h"
+
+/*
+ * Table pages. Each is a frame of its own, which counts the table's descriptors that are not
+ * zero: a table is empty, and goes back, when that is 0. While the kernel maps RAM there are no
+ * frames yet; the tables of that time come from the image, are not counted and stay for ever.
+ */
+
+/* A zeroed table; NULL: no frame left. */
+pte_t *table_alloc(void);
+
+/* Only after the TLB was told to forget the way to it. */
+void table_free(pte_t *table);
+
+static inline pte_t *table_at(paddr_t pa)
+{
+    return vmm_arch_ram(pa);
+}
+
+/* The frame that counts for this table; NULL: the table stays whatever it holds. */
+struct frame *table_frame(const pte_t *table);
+
+/*
+ * Tables put aside while a mapping is prepared, so that making it cannot fail. Linked through
+ * their own first entries: no walk can reach them yet.
+ */
+struct table_stock {
+    pte_t *first;
+};
+
+/* Add count tables, or none. */
+bool table_stock_fill(struct table_stock *stock, size_t count);
+pte_t *table_stock_take(struct table_stock *stock);
+
+#endif

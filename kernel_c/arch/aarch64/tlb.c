@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tlb.h"
+
+#include "cpu.h"
+
+/* TLBI by VA: bits 43:0 are VA[55:12], bits 63:48 the ASID (C5.5). */
+#define OPERAND_VA MASK(43, 0)
+
+static uint64_t operand(vaddr_t va, asid_tag_t tag)
+{
+    return ((va >> PAGE_SHIFT) & OPERAND_VA) | (uint64_t)asid_of(tag) << 48;
+}
+
+#define TLBI(operation, value)                                                                     \
+    __asm__ volatile("tlbi " #operation ", %0" : : "r"((uint64_t)(value)) : "memory")
+
+/* The last-level forms leave walk caches alone: enough while every table stays linked. */
+static void invalidate_user(const struct tlb_gather *gather)
+{
+    asid_tag_t tag = gather->context->tag;
+
+    for (unsigned i = 0; i < gather->count; i++) {
+        if (gather->unlinked != 0) {
+            TLBI(vae1is, operand(gather->va[i], tag));
+        } else {
+            TLBI(vale1is, operand(gather->va[i], tag));
+        }
+    }
+}
+
+static void invalidate_kernel(const struct tlb_gather *gather)
+{
+    for (unsigned i = 0; i < gather->count; i++) {
+        TLBI(vaae1is, operand(gather->va[i], 0));
+    }
+}
+
+static void invalidate(const struct tlb_gather *gather)
+{
+    bool kernel = context_is_kernel(gather->context);
+
+    if (gather->count <= TLB_GATHER_MAX) {
+        if (kernel) {
+            invalidate_kernel(gather);
+        } else {
+            invalidate_user(gather);
+        }
+    } else if (kernel) {
+        __asm__ volatile("tlbi vmalle1is" : : : "memory");
+    } else {
+        TLBI(aside1is, operand(0, gather->context->tag));
+    }
+}
+
+/*
+ * Instructions behind this one, on this CPU, that are already fetched or whose addresses are
+ * translated must be so again (D8.17.6). For an address space that is not active the change of
+ * TTBR0, and for EL0 the exception return, would do; the kernel may use both at once.
+ */
+static void synchronize(const struct context *context)
+{
+    if (context_is_kernel(context) || cpu_this()->active == context) {
+        isb();
+    }
+}
+
+void tlb_flush(const struct tlb_gather *gather)
+{
+    const struct context *context = gather->context;
+
+    if (gather->count == 0 || (!context_is_kernel(context) && !asid_is_current(context->tag))) {
+        return;
+    }
+    dsb_ishst();
+    invalidate(gather);
+    dsb_ish();
+    synchronize(context);
+}
+
+void tlb_flush_asid(asid_tag_t tag)
+{
+    if (asid_is_current(tag)) {
+        TLBI(aside1is, operand(0, tag));
+        dsb_ish();
+    }
+}
+
+void tlb_flush_all(void)
+{
+    __asm__ volatile("tlbi vmalle1is" : : : "memory");
+    dsb_ish();
+}
+
+void tlb_publish(const struct context *context)
+{
+    dsb_ishst();
+    synchronize(context);
+}

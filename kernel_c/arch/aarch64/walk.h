@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef AARCH64_WALK_H
+#define AARCH64_WALK_H
+
+#include "mmu.h"
+#include "table.h"
+
+/*
+ * A virtual address, 4K granule:
+ *
+ *    47     39 38     30 29     21 20     12 11          0
+ *   ┌─────────┬─────────┬─────────┬─────────┬─────────────┐
+ *   │ level 0 │ level 1 │ level 2 │ level 3 │   offset    │    9 bits index a table
+ *   └─────────┴─────────┴─────────┴─────────┴─────────────┘
+ *
+ * Walks start at the context's root level: 0 for 48 bits, 1 for 39. Ranges are [va, end), and
+ * end may be 0 where the kernel half ends.
+ */
+
+static inline pte_t *walk_next(pte_t pte)
+{
+    return table_at(pte_address(pte));
+}
+
+/* The end of what the entry for va covers. */
+static inline vaddr_t walk_entry_end(vaddr_t va, unsigned level)
+{
+    return align_down(va, pte_size(level)) + pte_size(level);
+}
+
+/* The same, or the end of the range if that comes first. */
+static inline vaddr_t walk_step(vaddr_t va, vaddr_t end, unsigned level)
+{
+    vaddr_t boundary = walk_entry_end(va, level);
+
+    return boundary - 1 < end - 1 ? boundary : end;
+}
+
+/* The table's frame keeps count of its descriptors that are not zero. */
+static inline void walk_count(const pte_t *table, int entries)
+{
+    struct frame *frame = table_frame(table);
+
+    if (frame != NULL) {
+        frame->used = (uint16_t)(frame->used + entries);
+        ASSERT(frame->used <= PTE_ENTRIES);
+    }
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/address_space.h"
+
+#include "lukos/objects.h"
+#include "core/status.h"
+#include "lib/bits.h"
+#include "lukos/frames.h"
+#include "lukos/vmm_arch.h"
+
+static struct {
+    bool ready;
+    struct lock lock;
+    struct object_cache cache;
+    struct list live;
+    uint64_t last_id;
+} spaces;
+
+void vmm_init(void)
+{
+    if (spaces.ready) {
+        (void)status_record(-EBUSY);
+        return;
+    }
+    vmm_arch_init();
+    object_cache_init(&spaces.cache, "address space", sizeof(struct address_space));
+    list_init(&spaces.live);
+    regions_init();
+    spaces.ready = true;
+    (void)status_record(0);
+}
+
+bool address_space_is_live(const address_space_t *as)
+{
+    return object_is_live(&spaces.cache, as);
+}
+
+size_t address_space_count(void)
+{
+    return spaces.cache.live;
+}
+
+address_space_t *vmm_address_space_create(void)
+{
+    address_space_t *as = object_alloc(&spaces.cache);
+
+    if (as == NULL) {
+        (void)status_record(-ENOMEM);
+        return NULL;
+    }
+    vma_tree_init(&as->regions);
+    as->context = vmm_arch_context_create(as);
+    if (as->context == NULL) {
+        object_free(&spaces.cache, as);
+        (void)status_record(-ENOMEM);
+        return NULL;
+    }
+    lock_acquire(&spaces.lock);
+    as->id = ++spaces.last_id;
+    list_push_back(&spaces.live, &as->link);
+    lock_release(&spaces.lock);
+    (void)status_record(0);
+    return as;
+}
+
+int vmm_address_space_destroy(address_space_t *as)
+{
+    if (!address_space_is_live(as)) {
+        return status_record(-EINVAL);
+    }
+    if (vmm_arch_is_active(as->context)) {
+        return status_record(-EBUSY);
+    }
+    lock_acquire(&spaces.lock);
+    list_remove(&as->link);
+    lock_release(&spaces.lock);
+    vmm_arch_context_destroy(as->context);
+    regions_release(as);
+    object_free(&spaces.cache, as);
+    return status_record(0);
+}
+
+int vmm_address_space_activate(address_space_t *as)
+{
+    if (as != NULL && !address_space_is_live(as)) {
+        return status_record(-EINVAL);
+    }
+    vmm_arch_activate(as == NULL ? NULL : as->context);
+    return status_record(0);
+}
+
+uint64_t vmm_address_space_id(const address_space_t *as)
+{
+    bool live = address_space_is_live(as);
+
+    (void)status_record(live ? 0 : -EINVAL);
+    return live ? as->id : 0;
+}
+
+address_space_t *vmm_address_space_next(address_space_t *as)
+{
+    const struct list *link;
+
+    if (as != NULL && !address_space_is_live(as)) {
+        (void)status_record(-EINVAL);
+        return NULL;
+    }
+    lock_acquire(&spaces.lock);
+    link = as == NULL ? spaces.live.next : as->link.next;
+    lock_release(&spaces.lock);
+    (void)status_record(0);
+    return link == &spaces.live ? NULL : list_entry(link, struct address_space, link);
+}
+
+int vmm_stats(vmm_stats_t *out)
+{
+    if (!vmm_arch_kernel_access(out, sizeof(*out), true)) {
+        return status_record(-EFAULT);
+    }
+    *out = (vmm_stats_t){
+        .frames_total = frames_count(FRAME_NONE),
+        .frames_free = frames_count(FRAME_FREE),
+        .frames_table = frames_count(FRAME_TABLE),
+        .frames_object = frames_count(FRAME_OBJECT),
+        .frames_region = frames_count(FRAME_REGION),
+        .address_spaces = address_space_count(),
+        .regions = regions_count(),
+    };
+    return status_record(0);
+}
+
+vaddr_t vmm_find_hole(address_space_t *as, size_t len, size_t align, vaddr_t low, vaddr_t high)
+{
+    return vma_tree_find_hole(&as->regions, len, align, low, high);
+}

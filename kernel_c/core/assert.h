@@ -1,0 +1,2 @@
+/* temporary */
+#include "lib/assert.h"

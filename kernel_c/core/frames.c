@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lukos/frames.h"
+
+#include "lib/assert.h"
+#include "lib/lock.h"
+#include "core/poison.h"
+#include "lib/bits.h"
+
+#define NIL UINT32_MAX
+#define ORDERS (FRAME_MAX_ORDER + 1)
+#define MAX_BLOCK ((size_t)1 << FRAME_MAX_ORDER)
+
+static struct {
+    struct lock lock;
+    struct frame *frames; /* [0, count), for the frame numbers from first on */
+    uint64_t first;
+    uint32_t count;
+    uint32_t free[ORDERS]; /* heads of the free blocks, by index, linked through next and prev */
+    size_t by_purpose[FRAME_PURPOSES];
+} pool;
+
+static uint32_t index_of(const struct frame *frame)
+{
+    return (uint32_t)(frame - pool.frames);
+}
+
+/*
+ * Buddies are neighbours in frame numbers, not in indices: the array may start anywhere. The
+ * buddy of a block differs from it in the bit of its order.
+ */
+static struct frame *buddy_of(const struct frame *head, unsigned order)
+{
+    uint64_t number = (pool.first + index_of(head)) ^ BIT(order);
+
+    if (number < pool.first || number - pool.first >= pool.count) {
+        return NULL;
+    }
+    return &pool.frames[number - pool.first];
+}
+
+static void free_list_push(struct frame *head, unsigned order)
+{
+    uint32_t index = index_of(head);
+    uint32_t next = pool.free[order];
+
+    head->purpose = FRAME_FREE;
+    head->order = order & 31U;
+    head->prev = NIL;
+    head->next = next;
+    if (next != NIL) {
+        pool.frames[next].prev = index;
+    }
+    pool.free[order] = index;
+}
+
+static void free_list_remove(struct frame *head)
+{
+    if (head->prev == NIL) {
+        pool.free[head->order] = head->next;
+    } else {
+        pool.frames[head->prev].next = head->next;
+    }
+    if (head->next != NIL) {
+        pool.frames[head->next].prev = head->prev;
+    }
+    head->purpose = FRAME_NONE;
+}
+
+/* Free a block and merge it with its buddy for as long as that is free and whole. */
+static void block_release(struct frame *head, unsigned order)
+{
+    head->purpose = FRAME_NONE;
+    while (order < FRAME_MAX_ORDER) {
+        struct frame *buddy = buddy_of(head, order);
+
+        if (buddy == NULL || buddy->purpose != FRAME_FREE || buddy->order != order) {
+            break;
+        }
+        free_list_remove(buddy);
+        head = buddy < head ? buddy : head;
+        order++;
+    }
+    free_list_push(head, order);
+}
+
+/* Take a free block of at least this order off its list and split it down to it. */
+static struct frame *block_take(unsigned order)
+{
+    unsigned from = order;
+    struct frame *head;
+
+    while (from < ORDERS && pool.free[from] == NIL) {
+        from++;
+    }
+    if (from == ORDERS) {
+        return NULL;
+    }
+    head = &pool.frames[pool.free[from]];
+    free_list_remove(head);
+    while (from > order) {
+        from--;
+        free_list_push(head + BIT(from), from);
+    }
+    return head;
+}
+
+/* More than the largest block: the first run of whole free ones. */
+static struct frame *run_take(size_t blocks)
+{
+    uint64_t start = align_up(pool.first, MAX_BLOCK) - pool.first;
+    size_t found = 0;
+
+    for (uint64_t index = start; index < pool.count; index += MAX_BLOCK) {
+        const struct frame *head = &pool.frames[index];
+        bool whole = head->purpose == FRAME_FREE && head->order == FRAME_MAX_ORDER;
+
+        found = whole ? found + 1 : 0;
+        if (found == blocks) {
+            struct frame *first = &pool.frames[index - (blocks - 1) * MAX_BLOCK];
+
+            for (size_t block = 0; block < blocks; block++) {
+                free_list_remove(first + block * MAX_BLOCK);
+            }
+            return first;
+        }
+    }
+    return NULL;
+}
+
+/* Keep the first count frames of a block in use, free the rest. */
+static void block_trim(struct frame *head, unsigned order, size_t count,
+                       enum frame_purpose purpose)
+{
+    while (count < BIT(order)) {
+        order--;
+        if (count <= BIT(order)) {
+            free_list_push(head + BIT(order), order);
+            continue;
+        }
+        head->purpose = (uint8_t)purpose;
+        head->order = order & 31U;
+        head += BIT(order);
+        count -= BIT(order);
+    }
+    head->purpose = (uint8_t)purpose;
+    head->order = order & 31U;
+}
+
+static struct frame *take(size_t count, unsigned align_order, enum frame_purpose purpose)
+{
+    unsigned order = log2_ceil(count);
+    size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
+    struct frame *head;
+
+    order = order < align_order ? align_order : order;
+    head = blocks > 1 ? run_take(blocks) : block_take(order);
+    if (head == NULL) {
+        return NULL;
+    }
+    for (size_t block = 0; block + 1 < blocks; block++) {
+        head[block * MAX_BLOCK].purpose = (uint8_t)purpose;
+        head[block * MAX_BLOCK].order = FRAME_MAX_ORDER;
+    }
+    if (blocks > 1) {
+        order = FRAME_MAX_ORDER;
+    }
+    block_trim(head + (blocks - 1) * MAX_BLOCK, order, count - (blocks - 1) * MAX_BLOCK, purpose);
+    return head;
+}
+
+size_t frames_metadata_size(paddr_t base, paddr_t end)
+{
+    return align_up((end - base) / PAGE_SIZE * sizeof(struct frame), PAGE_SIZE);
+}
+
+void frames_init(paddr_t base, paddr_t end, void *metadata)
+{
+    pool.frames = metadata;
+    pool.first = base / PAGE_SIZE;
+    pool.count = (uint32_t)((end - base) / PAGE_SIZE);
+    for (unsigned order = 0; order < ORDERS; order++) {
+        pool.free[order] = NIL;
+    }
+}
+
+void frames_add(paddr_t start, paddr_t end)
+{
+    struct frame *frame = frame_of(start);
+    uint64_t number = start / PAGE_SIZE;
+    uint64_t last = end / PAGE_SIZE;
+
+    ASSERT(frame != NULL && frame_of(end - PAGE_SIZE) != NULL);
+    lock_acquire(&pool.lock);
+    pool.by_purpose[FRAME_NONE] += last - number;
+    pool.by_purpose[FRAME_FREE] += last - number;
+    while (number < last) {
+        unsigned order = 0;
+
+        while (order < FRAME_MAX_ORDER && is_aligned(number, BIT(order + 1)) &&
+               number + BIT(order + 1) <= last) {
+            order++;
+        }
+        block_release(frame, order);
+        frame += BIT(order);
+        number += BIT(order);
+    }
+    lock_release(&pool.lock);
+}
+
+__attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_order,
+                                               enum frame_purpose purpose)
+{
+    struct frame *head;
+
+    if (count == 0 || count > pool.count || align_order > FRAME_MAX_ORDER) {
+        return 0;
+    }
+    lock_acquire(&pool.lock);
+    head = take(count, align_order, purpose);
+    if (head != NULL) {
+        pool.by_purpose[FRAME_FREE] -= count;
+        pool.by_purpose[purpose] += count;
+    }
+    lock_release(&pool.lock);
+    if (head == NULL) {
+        return 0;
+    }
+    head->used = 0;
+    poison_check(head, count);
+    return frame_address(head);
+}
+
+/* What is wrong with releasing [head, head + count); NULL: nothing is. */
+static const char *release_fault(const struct frame *head, size_t count)
+{
+    if (head == NULL || count == 0 || count > pool.count - index_of(head)) {
+        return "not managed memory";
+    }
+    for (size_t done = 0; done < count;) {
+        const struct frame *block = head + done;
+
+        if (block->purpose == FRAME_FREE) {
+            return "double free";
+        }
+        if (block->purpose == FRAME_NONE) {
+            return "not the start of an allocation, or freed already";
+        }
+        done += BIT(block->order);
+        if (done > count) {
+            return "shorter than the allocation";
+        }
+    }
+    return NULL;
+}
+
+void frames_free(paddr_t start, size_t count)
+{
+    struct frame *head = is_aligned(start, PAGE_SIZE) ? frame_of(start) : NULL;
+    const char *fault;
+
+    lock_acquire(&pool.lock);
+    fault = release_fault(head, count);
+    if (fault != NULL) {
+        panic("frames_free(0x%lx, %zu): %s", start, count, fault);
+    }
+    poison_fill(head, count);
+    pool.by_purpose[head->purpose] -= count;
+    pool.by_purpose[FRAME_FREE] += count;
+    for (size_t done = 0; done < count;) {
+        unsigned order = head[done].order;
+
+        block_release(head + done, order);
+        done += BIT(order);
+    }
+    lock_release(&pool.lock);
+}
+
+struct frame *frame_of(paddr_t pa)
+{
+    uint64_t number = pa / PAGE_SIZE;
+
+    if (number < pool.first || number - pool.first >= pool.count) {
+        return NULL;
+    }
+    return &pool.frames[number - pool.first];
+}
+
+paddr_t frame_address(const struct frame *frame)
+{
+    return (pool.first + index_of(frame)) * PAGE_SIZE;
+}
+
+size_t frames_count(enum frame_purpose purpose)
+{
+    return pool.by_purpose[purpose];
+}
+
+/* A free list is whole when each block on it is marked so, linked both ways and aligned. */
+static bool free_list_check(unsigned order, size_t *frames)
+{
+    uint32_t prev = NIL;
+
+    for (uint32_t index = pool.free[order]; index != NIL; index = pool.frames[index].next) {
+        const struct frame *head = &pool.frames[index];
+
+        if (head->purpose != FRAME_FREE || head->order != order || head->prev != prev ||
+            !is_aligned(pool.first + index, BIT(order))) {
+            return false;
+        }
+        *frames += BIT(order);
+        prev = index;
+    }
+    return true;
+}
+
+bool frames_check(void)
+{
+    size_t listed = 0;
+    size_t counted[FRAME_PURPOSES] = {0};
+    uint32_t index = 0;
+
+    for (unsigned order = 0; order < ORDERS; order++) {
+        if (!free_list_check(order, &listed)) {
+            return false;
+        }
+    }
+    while (index < pool.count) {
+        const struct frame *head = &pool.frames[index];
+
+        if (head->purpose != FRAME_NONE) {
+            counted[head->purpose] += BIT(head->order);
+        }
+        index += head->purpose == FRAME_NONE ? 1U : (uint32_t)BIT(head->order);
+    }
+    for (unsigned purpose = FRAME_FREE; purpose < FRAME_PURPOSES; purpose++) {
+        if (counted[purpose] != pool.by_purpose[purpose]) {
+            return false;
+        }
+    }
+    return listed == counted[FRAME_FREE];
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LUKOS_OBJECTS_H
+#define LUKOS_OBJECTS_H
+
+#include "lib/lock.h"
+#include "lib/list.h"
+#include "lukos/types.h"
+
+/*
+ * Objects of one size, packed into frames. Allocation and release are O(1). A frame whose last
+ * object goes is returned, so an idle VMM holds no memory.
+ *
+ * A bitmap in each frame says which objects are live, so that a dangling pointer handed in by a
+ * caller is told from a live one.
+ */
+struct object_cache {
+    const char *name;
+    size_t size; /* bytes, a multiple of 8, at least OBJECT_SIZE_MIN */
+    struct lock lock;
+    struct list partial; /* slabs with room */
+    size_t live;
+};
+
+#define OBJECT_SIZE_MIN 32
+
+void object_cache_init(struct object_cache *cache, const char *name, size_t size);
+
+/* A zeroed object; NULL: no frame left. */
+void *object_alloc(struct object_cache *cache);
+void object_free(struct object_cache *cache, void *object);
+
+/* True when the pointer, whatever it is, is a live object of this cache. */
+bool object_is_live(const struct object_cache *cache, const void *object);
+
+#endif
