@@ -3,6 +3,7 @@
 #define CORE_VMA_NODE_H
 
 #include "core/vma_tree.h"
+#include "lib/bits.h"
 
 /* What the nodes of a vma_tree are made of; private to vma_tree*.c. */
 
@@ -37,18 +38,26 @@ static inline uintptr_t vma_node_hole(const struct vma_node *node)
     return node->prev == NULL ? 0 : node->start - node->prev->end;
 }
 
-/* The widest hole of the subtree at node, out of what its children have noted. */
-static inline uintptr_t vma_node_measure(const struct vma_node *node)
+/* The widest hole of the subtrees of node, out of what its children have noted. */
+static inline uintptr_t vma_node_measure_below(const struct vma_node *node)
 {
     const struct vma_node *below = node->child[BELOW];
     const struct vma_node *above = node->child[ABOVE];
-    uintptr_t widest = vma_node_hole(node);
+    uintptr_t widest = below != NULL ? below->widest : 0;
 
-    if (below != NULL && below->widest > widest)
-        widest = below->widest;
-    if (above != NULL && above->widest > widest)
-        widest = above->widest;
-    return widest;
+    return above != NULL && above->widest > widest ? above->widest : widest;
 }
+
+/* The same with the hole at node itself. */
+static inline uintptr_t vma_node_measure(const struct vma_node *node)
+{
+    return max_u64(vma_node_hole(node), vma_node_measure_below(node));
+}
+
+/* Make node->widest right again, and that of its ancestors as far as this changes them. */
+void vma_node_settle(struct vma_tree *tree, struct vma_node *node);
+
+/* The same after the hole at node itself has changed. */
+void vma_node_settle_hole(struct vma_tree *tree, struct vma_node *node);
 
 #endif

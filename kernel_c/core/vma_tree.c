@@ -34,35 +34,6 @@ static inline void replace(struct vma_tree *tree, struct vma_node *node, struct 
         set_parent(by, parent);
 }
 
-/* ---- widest holes ---- */
-
-/* Make node->widest right again, and that of its ancestors as far as this changes them. */
-static void settle(struct vma_node *node)
-{
-    uintptr_t widest = vma_node_measure(node);
-
-    while (widest != node->widest) {
-        uintptr_t was = node->widest;
-
-        node->widest = widest;
-        node = vma_node_parent(node);
-        if (node == NULL)
-            return;
-        if (widest < node->widest) {
-            if (was < node->widest)
-                return; /* another hole is the widest here, and stays it */
-            widest = vma_node_measure(node);
-        }
-    }
-}
-
-/* A hole of this width has appeared below node. */
-static void raise_widest(struct vma_node *node, uintptr_t width)
-{
-    for (; node != NULL && node->widest < width; node = vma_node_parent(node))
-        node->widest = width;
-}
-
 /* ---- balance ---- */
 
 /*
@@ -217,7 +188,7 @@ struct vma_node *vma_tree_find(const struct vma_tree *tree, uintptr_t address)
 
 static struct vma_node *insertion_place(const struct vma_tree *tree, const struct vma_node *node)
 {
-    struct vma_node *guess = tree->hole_end;
+    struct vma_node *guess = tree->found;
 
     if (tree->last == NULL || node->start >= tree->last->end)
         return NULL;
@@ -258,6 +229,7 @@ static void link_leaf(struct vma_tree *tree, struct vma_node *node)
     node->child[BELOW] = NULL;
     node->child[ABOVE] = NULL;
     node->parent = (uintptr_t)parent | EVEN;
+    node->widest = 0;
     if (parent == NULL)
         tree->root = node;
     else
@@ -268,10 +240,10 @@ void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct
 {
     link_neighbours(tree, next != NULL ? next->prev : tree->last, node, next);
     link_leaf(tree, node);
-    node->widest = vma_node_hole(node);
-    raise_widest(vma_node_parent(node), node->widest);
+    if (vma_node_hole(node) != 0)
+        vma_node_settle_hole(tree, node);
     if (next != NULL)
-        settle(next);
+        vma_node_settle_hole(tree, next);
     rebalance_grown(tree, node);
 }
 
@@ -290,8 +262,9 @@ static void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node
         node->next->prev = node->prev;
     else
         tree->last = node->prev;
-    if (tree->hole_end == node)
-        tree->hole_end = NULL;
+    tree->found = node->next;
+    if (tree->widest == node)
+        tree->widest = NULL;
 }
 
 /*
@@ -335,23 +308,21 @@ void vma_tree_remove(struct vma_tree *tree, struct vma_node *node)
 
     unlink_neighbours(tree, node);
     lower = inner ? unlink_inner(tree, node, &side) : unlink_outer(tree, node, &side);
-    /* Two nodes have other holes below them: the parent of the link that went, and the next. */
-    if (lower != NULL)
-        settle(lower);
-    if (node->next != NULL && node->next != lower)
-        settle(node->next);
+    if (lower != NULL && lower != node->next)
+        vma_node_settle(tree, lower);
+    if (node->next != NULL)
+        vma_node_settle_hole(tree, node->next);
     rebalance_shrunk(tree, lower, side);
 }
 
 void vma_tree_resize(struct vma_tree *tree, struct vma_node *node, uintptr_t start, uintptr_t end)
 {
-    (void)tree;
     ASSERT(start < end);
     ASSERT(node->prev == NULL || node->prev->end <= start);
     ASSERT(node->next == NULL || end <= node->next->start);
     node->start = start;
     node->end = end;
-    settle(node);
+    vma_node_settle_hole(tree, node);
     if (node->next != NULL)
-        settle(node->next);
+        vma_node_settle_hole(tree, node->next);
 }

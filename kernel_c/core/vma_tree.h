@@ -16,8 +16,14 @@
  *
  * Each node knows the widest hole that its subtree has between two neighbours, so that the lowest
  * hole of a wanted length is found on one path. The holes below the first node and above the last
- * stand apart: they are the ones used most, and cost nothing to keep. A list through the nodes
- * gives every node its neighbours at once.
+ * stand apart: they are the ones used most, and cost nothing to keep.
+ *
+ * Mostly one hole is far wider than all others, say the one below the stacks, and gets narrower with
+ * each node put into it: that is true on the whole path to the root. So the tree knows this hole by
+ * name, and how wide the others are at most. What fits in no other needs no search, and as long as
+ * it stays the widest its width is copied along the path without a look at what lies beside.
+ *
+ * A list through the nodes gives every node its neighbours at once.
  */
 struct vma_node {
     uintptr_t start;
@@ -33,7 +39,9 @@ struct vma_tree {
     struct vma_node *root;
     struct vma_node *first;
     struct vma_node *last;
-    struct vma_node *hole_end; /* the node above the hole found last: where to insert next? */
+    struct vma_node *found;  /* the node above the hole found, or made, last: insert there? */
+    struct vma_node *widest; /* the node above the widest hole, or NULL */
+    uintptr_t others;        /* no hole between two neighbours but that one is wider than this */
 };
 
 void vma_tree_init(struct vma_tree *tree);
@@ -67,7 +75,8 @@ static inline struct vma_node *vma_tree_prev(const struct vma_node *node)
 
 /*
  * Insert a node whose start and end are set, start < end, and that overlaps no other. O(log n); at
- * either end, and into the hole that vma_tree_find_hole() found last, without a search.
+ * either end, and into the hole that vma_tree_find_hole() found or vma_tree_remove() made last,
+ * without a search.
  */
 void vma_tree_insert(struct vma_tree *tree, struct vma_node *node);
 

@@ -8,6 +8,7 @@
 struct walk {
     const struct vma_node *prev;
     const struct vma_node *next; /* the node the list says is next */
+    bool widest;                 /* tree->widest was met */
 };
 
 /* The node's range and its links to its neighbours. */
@@ -22,9 +23,18 @@ static bool check_range(struct walk *walk, const struct vma_node *node)
     return true;
 }
 
+/* What the tree knows of the widest hole. */
+static bool check_widest(struct walk *walk, const struct vma_tree *tree,
+                         const struct vma_node *node)
+{
+    if (node == tree->widest)
+        walk->widest = true;
+    return node == tree->widest || vma_node_hole(node) <= tree->others;
+}
+
 /* The levels of the subtree; -1: something in it is wrong. */
-static int check_subtree(struct walk *walk, const struct vma_node *node,
-                         const struct vma_node *parent, int depth)
+static int check_subtree(struct walk *walk, const struct vma_tree *tree,
+                         const struct vma_node *node, const struct vma_node *parent, int depth)
 {
     int below, above;
 
@@ -33,22 +43,22 @@ static int check_subtree(struct walk *walk, const struct vma_node *node,
     /* A node has one parent, so nodes linked into a ring are found out before they are followed. */
     if (vma_node_parent(node) != parent || depth > MAX_LEVELS)
         return -1;
-    below = check_subtree(walk, node->child[BELOW], node, depth + 1);
+    below = check_subtree(walk, tree, node->child[BELOW], node, depth + 1);
     if (below < 0 || !check_range(walk, node))
         return -1;
-    above = check_subtree(walk, node->child[ABOVE], node, depth + 1);
+    above = check_subtree(walk, tree, node->child[ABOVE], node, depth + 1);
     if (above < 0 || above - below + (int)EVEN != (int)vma_node_balance(node))
         return -1;
-    if (node->widest != vma_node_measure(node))
+    if (node->widest != vma_node_measure(node) || !check_widest(walk, tree, node))
         return -1;
     return 1 + (above > below ? above : below);
 }
 
 bool vma_tree_check(const struct vma_tree *tree)
 {
-    struct walk walk = {.prev = NULL, .next = tree->first};
+    struct walk walk = {.prev = NULL, .next = tree->first, .widest = tree->widest == NULL};
 
-    if (check_subtree(&walk, tree->root, NULL, 0) < 0)
+    if (check_subtree(&walk, tree, tree->root, NULL, 0) < 0)
         return false;
-    return walk.next == NULL && walk.prev == tree->last;
+    return walk.next == NULL && walk.prev == tree->last && walk.widest;
 }

@@ -56,33 +56,39 @@ static struct vma_node *next_wide(struct vma_node *node, uintptr_t len)
     }
 }
 
-/* The first node whose hole is worth a look: it is wide enough, or wish->low cuts into it. */
+/* The lowest node worth a look: its hole is wide enough, or is the one that wish->low is in. */
 static struct vma_node *first_candidate(const struct vma_tree *tree, const struct wish *wish)
 {
-    if (wish->low <= tree->first->start)
+    if (wish->low < tree->first->end)
         return first_wide(tree->root, wish->len);
     return vma_tree_lower_bound(tree, wish->low);
 }
 
-/* Among the holes between two nodes. */
+/* In the hole between node, which has a neighbour below, and that one. */
+static uintptr_t place_below(struct vma_tree *tree, const struct wish *wish, struct vma_node *node)
+{
+    uintptr_t at = place_in(wish, node->prev->end, node->start);
+
+    if (at != 0)
+        tree->found = node;
+    return at;
+}
+
+/* Among all holes between two nodes. */
 static uintptr_t find_between(struct vma_tree *tree, const struct wish *wish)
 {
     struct vma_node *node;
 
     if (tree->root->widest < wish->len)
         return 0;
-    for (node = first_candidate(tree, wish); node != NULL; node = next_wide(node, wish->len)) {
-        uintptr_t at;
+    if (tree->others < wish->len)
+        return place_below(tree, wish, tree->widest);
+    for (node = first_candidate(tree, wish); node != NULL && node->prev->end < wish->high;
+         node = next_wide(node, wish->len)) {
+        uintptr_t at = place_below(tree, wish, node);
 
-        if (node->prev == NULL)
-            continue; /* the hole below the first is none of these */
-        if (node->prev->end >= wish->high)
-            break;
-        at = place_in(wish, node->prev->end, node->start);
-        if (at != 0) {
-            tree->hole_end = node;
+        if (at != 0)
             return at;
-        }
     }
     return 0;
 }
@@ -100,7 +106,7 @@ uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, ui
     if (wish.low < tree->first->start) {
         at = place_in(&wish, wish.low, tree->first->start);
         if (at != 0) {
-            tree->hole_end = tree->first;
+            tree->found = tree->first;
             return at;
         }
     }
