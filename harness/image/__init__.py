@@ -8,9 +8,12 @@ from harness.image.lines import LineTable, SourceLocation
 from harness.image.lookup import UnknownNameError
 from harness.image.symbols import Symbol, SymbolTable
 from harness.image.typedb import TypeDatabase
+from harness.image.unwind import Backtrace, Frame, Unwinder
 
 __all__ = [
+    "Backtrace",
     "ElfImage",
+    "Frame",
     "Functions",
     "LineTable",
     "Prototype",
@@ -21,6 +24,7 @@ __all__ = [
     "SymbolTable",
     "TypeDatabase",
     "UnknownNameError",
+    "Unwinder",
     "Variable",
     "Variables",
 ]

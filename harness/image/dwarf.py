@@ -195,14 +195,21 @@ class Dwarf:
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
-        """Turns whatever malformed data does to a parser into an ImageError that names `what`."""
-        try:
+        """Turns whatever malformed data does to a parser into an ImageError that names file and `what`."""
+        with malformed_dwarf(f"{what} of {self.path}"):
             yield
-        except ImageError:
-            raise
-        except MALFORMED as error:
-            reason = str(error) or type(error).__name__
-            raise ImageError(f"{self.path}: malformed DWARF in {what}: {reason}; build it again") from error
+
+
+@contextmanager
+def malformed_dwarf(what: str) -> Iterator[None]:
+    """Turns whatever malformed data does to a parser into an ImageError that names `what`."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MALFORMED as error:
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"malformed DWARF in {what}: {reason}; build the image again") from error
 
 
 def by_name(dwarf: Dwarf, *tags: str) -> dict[str, list[tuple[Unit, int]]]:

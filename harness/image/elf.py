@@ -24,6 +24,7 @@ from harness.image.lines import LineTable, SourceLocation
 # M from harness.image.macros import MacroTable
 from harness.image.symbols import Symbol, SymbolTable, parse_symbols
 from harness.image.typedb import TypeDatabase
+from harness.image.unwind import Unwinder
 
 # M from harness.image.unwind import Unwinder
 
@@ -151,6 +152,11 @@ class ElfImage:
     def source_at(self, address: int) -> tuple[SourceFrame, ...]:
         """The C functions `address` lies in, innermost inlined call first; empty when not known."""
         return self._inlines.chain(address)
+
+    @cached_property
+    def unwinder(self) -> Unwinder:
+        """Finds the callers from registers and memory."""
+        return Unwinder(self)
 
     def section(self, name: str) -> tuple[int, bytes] | None:
         """Address and contents (decompressed) of the section `name`, or None."""

@@ -64,6 +64,15 @@ ATTRIBUTE pair_t by_value(pair_t pair, prop_t prop)
     return pair;
 }
 
+void vector(void);
+
+ATTRIBUTE void handle(uint64_t *saved)
+{
+    sink += saved[0];
+    nothing();
+    sink++;
+}
+
 void _start(void)
 {
     words_t words = (words_t)&sink;
@@ -73,6 +82,7 @@ void _start(void)
     sink += outer(&the_holder, 3) + deep(&the_holder, 2) + variadic("x") + pairs[0]->a;
     by_value(*pairs[1], PROP_RW);
     other(hidden, NULL);
+    vector();
     sink += signed_one + (uintptr_t)linker_made;
     for (;;)
         ;

@@ -65,4 +65,5 @@ int variadic(const char *format, ...);
 pair_t by_value(pair_t pair, prop_t prop);
 long other(struct opaque *opaque, pair_t *pair);
 void nothing(void);
+void handle(uint64_t *saved);
 void assembled(uint64_t value, struct opaque *opaque);
