@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Exception syndromes: ESR_ELx (Arm DDI 0487, D24.2).
+"""Exception syndromes: ESR_ELx (Arm DDI 0487, D24.2). The layout:
 
     63      37 36     32 31    26 25 24                                  0
     +---------+---------+--------+--+------------------------------------+

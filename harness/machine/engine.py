@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The emulated CPU. The only module that imports unicorn; everything it does not say, unicorn hides.
+
+An `Engine` runs instructions, reads and writes CPU state, and calls back. It takes no exceptions, has no
+devices and knows no policy: `harness.machine.machine` builds a machine out of it.
+
+Counting: unicorn's own instruction limit installs a counter in C that is called for each instruction. The
+counter is a field of unicorn's structure, found by `calibration.py`; reading it costs nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+from unicorn import arm64_const, unicorn_const
+from unicorn.unicorn_py3.arch.arm64 import UcAArch64
+from unicorn.unicorn_py3.unicorn import Uc, UcError
+
+from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
+from harness.errors import MachineError
+
+CpuModel = Literal["a72", "max"]
+CPU_MODELS: Mapping[CpuModel, int] = {
+    "a72": arm64_const.UC_CPU_ARM64_A72,
+    "max": arm64_const.UC_CPU_ARM64_MAX,
+}
+
+# QEMU's exception indices, as UC_HOOK_INTR reports them.
+UNDEFINED, SVC, FETCH_ABORT, DATA_ABORT, BREAKPOINT, HVC, SMC = 1, 2, 3, 4, 7, 11, 13
+
+UNLIMITED = (1 << 62) - 1
+_EL3H = 0x3CD
+_CONTEXTIDR = SYSTEM_REGISTERS["CONTEXTIDR_EL1"]
+_CP_REG = arm64_const.UC_ARM64_REG_CP_REG
+
+_NAMES: dict[str, int] = {f"x{n}": getattr(arm64_const, f"UC_ARM64_REG_X{n}") for n in range(31)}
+_NAMES |= {f"q{n}": getattr(arm64_const, f"UC_ARM64_REG_Q{n}") for n in range(32)}
+_NAMES |= {
+    "fp": arm64_const.UC_ARM64_REG_X29,
+    "lr": arm64_const.UC_ARM64_REG_X30,
+    "sp": arm64_const.UC_ARM64_REG_SP,
+    "pc": arm64_const.UC_ARM64_REG_PC,
+    "pstate": arm64_const.UC_ARM64_REG_PSTATE,
+    "fpcr": arm64_const.UC_ARM64_REG_FPCR,
+    "fpsr": arm64_const.UC_ARM64_REG_FPSR,
+}
+GENERAL_REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pc", "pstate")
+REGISTER_NAMES = tuple(_NAMES)
+
+
+class PendingException(NamedTuple):
+    """What QEMU recorded when it raised an exception: the true syndrome and address."""
+
+    syndrome: int
+    address: int
+    target_el: int
+
+
+class Unbacked(NamedTuple):
+    """A physical access that nothing answers."""
+
+    access: Literal["r", "w", "x"]
+    pa: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where this build of unicorn keeps what it does not export (byte offsets)."""
+
+    exception: int
+    counter: int
+
+
+@dataclass(eq=False, slots=True)
+class Hook:
+    """A registered callback; `remove` takes it away."""
+
+    engine: Engine
+    handle: int
+    address: int | None = None
+
+    def remove(self) -> None:
+        """Stop calling back. Safe to call twice."""
+        if self.handle:
+            self.engine.remove_hook(self)
+            self.handle = 0
+
+
+class Engine:
+    """One emulated AArch64 CPU."""
+
+    def __init__(self, cpu: CpuModel) -> None:
+        self._uc: UcAArch64 | None = _create(cpu)
+        self._scratch = self._cpu.context_save()
+        self._layout: Layout | None = None
+        self._counter = ctypes.c_uint64(0)
+        self.retired_limit = UNLIMITED
+
+    @property
+    def _cpu(self) -> UcAArch64:
+        if self._uc is None:
+            raise MachineError("the machine is closed; make a new one")
+        return self._uc
+
+    def use_layout(self, layout: Layout) -> None:
+        """Say where exception state and counter are: `pending` and `attempted` need to know."""
+        self._layout = layout
+        self._counter = ctypes.c_uint64.from_address(self._structure() + layout.counter)
+
+    def _structure(self) -> int:
+        return int(self._cpu._uch.value or 0)
+
+    def close(self) -> None:
+        """Free the CPU, and the reference cycles that its Python callbacks make."""
+        if self._uc is not None:
+            self._counter = ctypes.c_uint64(self._counter.value)
+            self._uc._callbacks.clear()
+            self._uc._mmio_callbacks.clear()
+            self._uc = None  # the last reference: unicorn's finalizer frees the CPU
+
+    # -- memory ---------------------------------------------------------------------------------------
+
+    def map_memory(self, base: int, size: int, host_address: int) -> None:
+        """Let the CPU see host memory at the physical address `base`."""
+        self._cpu.mem_map_ptr(base, size, unicorn_const.UC_PROT_ALL, host_address)
+
+    def map_device(
+        self, base: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
+    ) -> None:
+        """Call `read(offset, size)` and `write(offset, size, value)` for accesses to a device."""
+        self._cpu.mmio_map(
+            base,
+            size,
+            lambda _uc, offset, width, _data: read(offset, width),
+            None,
+            lambda _uc, offset, width, value, _data: write(offset, width, value),
+            None,
+        )
+
+    # -- registers ------------------------------------------------------------------------------------
+
+    def read(self, name: str) -> int:
+        """A general, vector or state register by its lower-case name."""
+        value = self._cpu.reg_read(_NAMES[name])
+        return int(value)
+
+    def write(self, name: str, value: int) -> None:
+        """Set a register. A new `pstate` does not switch stack pointers: see `cpu_state`."""
+        self._cpu.reg_write(_NAMES[name], value)
+
+    def read_system(self, register: Encoding) -> int:
+        """A system register, without the access checks of the current exception level."""
+        op0, op1, crn, crm, op2 = register
+        return int(self._cpu.reg_read(_CP_REG, (crn, crm, op0, op1, op2)))
+
+    def write_system(self, register: Encoding, value: int) -> None:
+        """Set a system register, or run a system instruction; also refreshes QEMU's cached CPU flags."""
+        op0, op1, crn, crm, op2 = register
+        self._cpu.reg_write(_CP_REG, (crn, crm, op0, op1, op2, value))
+
+    # -- running --------------------------------------------------------------------------------------
+
+    def run(self, pc: int, limit: int) -> str | None:
+        """Run from `pc` for at most `limit` instructions. Returns unicorn's complaint, or None.
+
+        Exceptions raised by callbacks are raised here, with the CPU stopped.
+        """
+        self.retired_limit = limit
+        try:
+            self._cpu.emu_start(pc, 0, count=limit)
+        except UcError as error:
+            if self._cpu._hook_exception is not None:
+                raise self._cpu._hook_exception from error
+            return str(error)
+        return None
+
+    def stop(self) -> None:
+        """From a callback: stop before the next instruction."""
+        self._cpu.emu_stop()
+
+    @property
+    def attempted(self) -> int:
+        """Instructions that the current or last `run` started to execute."""
+        return min(self._counter.value, self.retired_limit)
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether the last `run` ended at its limit."""
+        return self._counter.value > self.retired_limit
+
+    def pending(self) -> PendingException:
+        """The exception that the interrupt callback is about."""
+        if self._layout is None:
+            raise MachineError("the engine has no layout: use_layout comes first")
+        self._cpu.context_update(self._scratch)
+        where = ctypes.cast(self._scratch.context, ctypes.c_void_p).value or 0
+        raw = ctypes.string_at(where + self._layout.exception, EXCEPTION.size)
+        syndrome, _fsr, address, target_el = EXCEPTION.unpack(raw)
+        return PendingException(syndrome, address, target_el)
+
+    # -- state ----------------------------------------------------------------------------------------
+
+    def save(self) -> Any:
+        """The CPU's registers, to be given to `restore`."""
+        return self._cpu.context_save()
+
+    def restore(self, context: Any) -> None:
+        """Put registers back and forget all cached translations of addresses."""
+        self._cpu.context_restore(context)
+        self.flush_tlb()
+
+    def flush_tlb(self) -> None:
+        """Forget all cached translations of addresses."""
+        self._cpu.ctl(unicorn_const.UC_CTL_TLB_FLUSH, unicorn_const.UC_CTL_IO_WRITE)
+
+    def flush_code(self) -> None:
+        """Forget all translated code."""
+        self._cpu.ctl_flush_tb()
+
+    def forget_code(self, runs: Iterable[tuple[int, int]]) -> None:
+        """Forget translated code of the physical ranges [start, end).
+
+        Unicorn wants virtual addresses. At EL3 these are physical: nothing ever turns its MMU on. The TLB of
+        the other levels is not touched.
+        """
+        pstate = self.read("pstate")
+        self._enter(_EL3H)
+        for start, end in runs:
+            self._cpu.ctl_remove_cache(start, end)
+        self._enter(pstate)
+
+    def _enter(self, pstate: int) -> None:
+        """PSTATE alone, without its stack pointer, and QEMU's cached flags derived from it."""
+        self.write("pstate", pstate)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make QEMU derive its cached flags from PSTATE again: writing any system register does."""
+        self.write_system(_CONTEXTIDR, self.read_system(_CONTEXTIDR))
+
+    # -- callbacks ------------------------------------------------------------------------------------
+
+    def on_exception(self, callback: Callable[[int], None]) -> Hook:
+        """Call back with QEMU's exception index whenever the CPU raises an exception."""
+        return self._hook(unicorn_const.UC_HOOK_INTR, lambda _uc, index, _data: callback(index))
+
+    def on_address(self, address: int, callback: Callable[[int], None]) -> Hook:
+        """Call back before the instruction at the virtual `address` executes. Costs nothing elsewhere,
+        but see the class's note on counting: with the counter, each such hook slows every instruction."""
+        hook = self._hook(
+            unicorn_const.UC_HOOK_CODE, lambda _uc, va, _size, _data: callback(va), begin=address, end=address
+        )
+        hook.address = address
+        self.flush_code()
+        return hook
+
+    def on_every_instruction(self, callback: Callable[[int], None]) -> Hook:
+        """Call back before every instruction. Slow: about a microsecond each."""
+        return self._hook(unicorn_const.UC_HOOK_CODE, lambda _uc, va, _size, _data: callback(va))
+
+    def on_unbacked(self, callback: Callable[[Unbacked], None]) -> Hook:
+        """Call back when a physical address is accessed that nothing answers; `run` then ends."""
+
+        def forward(_uc: Uc, kind: int, pa: int, _size: int, _value: int, _data: object) -> bool:
+            callback(Unbacked(_UNBACKED[kind], pa))
+            return False
+
+        return self._hook(unicorn_const.UC_HOOK_MEM_UNMAPPED, forward)
+
+    def on_mrs(self, address: int, callback: Callable[[Encoding], int | None]) -> Hook:
+        """Let `callback` give the result of the MRS at the virtual `address`; None leaves it to the CPU."""
+
+        def answer(uc: Uc, target: int, register: Any, _data: object) -> bool:
+            encoding = Encoding(register.op0, register.op1, register.crn, register.crm, register.op2)
+            value = callback(encoding)
+            if value is not None:
+                uc.reg_write(target, value)
+            return value is not None
+
+        hook = self._hook(
+            unicorn_const.UC_HOOK_INSN, answer, begin=address, end=address, aux1=arm64_const.UC_ARM64_INS_MRS
+        )
+        self.flush_code()
+        return hook
+
+    def _hook(self, kind: int, callback: Callable[..., object], **where: int) -> Hook:
+        return Hook(self, self._cpu.hook_add(kind, callback, **where))
+
+    def remove_hook(self, hook: Hook) -> None:
+        """Take a callback away; see `Hook.remove`."""
+        if self._uc is not None:
+            self._uc.hook_del(hook.handle)
+            self.flush_code()
+
+
+EXCEPTION = struct.Struct("<IIQI")  # CPUARMState.exception: syndrome, fsr, vaddress, target_el
+
+_UNBACKED: Mapping[int, Literal["r", "w", "x"]] = {
+    unicorn_const.UC_MEM_READ_UNMAPPED: "r",
+    unicorn_const.UC_MEM_WRITE_UNMAPPED: "w",
+    unicorn_const.UC_MEM_FETCH_UNMAPPED: "x",
+}
+
+
+def _create(cpu: CpuModel) -> UcAArch64:
+    if cpu not in CPU_MODELS:
+        raise MachineError(f"unknown CPU model {cpu!r}; there are {', '.join(CPU_MODELS)}")
+    uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
+    assert isinstance(uc, UcAArch64)
+    uc.ctl_set_cpu_model(CPU_MODELS[cpu])
+    # Stop at no address of unicorn's own choosing. Its `until` misses blocks already translated, takes a
+    # phantom abort when it is the first of a page, and overwrites the exception record after a run.
+    uc.ctl(unicorn_const.UC_CTL_UC_USE_EXITS, unicorn_const.UC_CTL_IO_WRITE, ctypes.c_int(1))
+    return uc
+
+
+# -- calibration ----------------------------------------------------------------------------------------
+# The syndrome of an exception and the instruction counter are in unicorn's structures but not in its
+# interface. Their offsets are found by experiment once in a process, never assumed.
+
+_BASE = 0x40000000
+_SIZE = 0x10000
+_LIMIT = 0x0123_4567_89AB  # a count limit that no other field of the structure holds
+_PROBES = (0x0000_0071_2345_6788, 0x0000_0066_5544_3320)  # unmapped: two data aborts
+_NOP, _STR_X1_X2 = 0xD503201F, 0xF9000041
+
+
+@cache
+def layout_of(cpu: CpuModel) -> Layout:
+    """The layout of this build of unicorn. Raises MachineError when it cannot be found."""
+    engine = Engine(cpu)
+    ram = (ctypes.c_char * (2 * _SIZE))()
+    host = (ctypes.addressof(ram) + _SIZE - 1) & ~(_SIZE - 1)
+    try:
+        engine.map_memory(_BASE, _SIZE, host)
+        return Layout(exception=_find_exception(engine), counter=_find_counter(engine))
+    finally:
+        engine.close()
+
+
+def _find_counter(engine: Engine) -> int:
+    """Run 6 instructions with a peculiar limit: the counter stands beside the limit and says 6."""
+    engine._cpu.mem_write(_BASE, struct.pack("<7I", *[_NOP] * 6, _STR_X1_X2))
+    engine.write("x2", _PROBES[0])
+    hook = engine.on_exception(lambda _index: engine.stop())
+    engine.run(_BASE, _LIMIT)
+    hook.remove()
+    with open("/proc/self/mem", "rb", buffering=0) as memory:
+        memory.seek(engine._structure())
+        blob = memory.read(0x2000)
+    found = [
+        at - 8
+        for at in range(8, len(blob) - 8, 8)
+        if struct.unpack_from("<QQ", blob, at - 8) == (7, _LIMIT)
+    ]
+    if len(found) != 1:
+        raise MachineError("this build of unicorn keeps its instruction counter elsewhere; install 2.1.4")
+    return found[0]
+
+
+def _find_exception(engine: Engine) -> int:
+    """Provoke two data aborts at known addresses: the record holds exactly these."""
+    engine.write_system(SYSTEM_REGISTERS["SCR_EL3"], 0x431)
+    engine.write_system(SYSTEM_REGISTERS["HCR_EL2"], 1 << 31)
+    code = _BASE + 0x1000
+    engine._cpu.mem_write(code, struct.pack("<I", _STR_X1_X2))
+    engine._cpu.mem_write(_BASE + 0x2000 + 8, struct.pack("<Q", _BASE | 0x401))  # a 1 GiB block, AF
+    engine.write_system(SYSTEM_REGISTERS["TCR_EL1"], 25 | 1 << 23 | 2 << 32)
+    engine.write_system(SYSTEM_REGISTERS["TTBR0_EL1"], _BASE + 0x2000)
+    sctlr = SYSTEM_REGISTERS["SCTLR_EL1"]
+    engine.write_system(sctlr, engine.read_system(sctlr) | 1)
+    found = set.intersection(*(_records(engine, code, va) for va in _PROBES))
+    if len(found) != 1:
+        raise MachineError("this build of unicorn keeps its exception state elsewhere; install 2.1.4")
+    engine.write_system(sctlr, engine.read_system(sctlr) & ~1)
+    return found.pop()
+
+
+def _records(engine: Engine, code: int, va: int) -> set[int]:
+    """Offsets in a saved context at which an exception record for a write abort at `va` stands."""
+    expected = (0x96000045, va, 1)  # EC 0x25, IL, WnR, translation fault level 1, to EL1
+    hook = engine.on_exception(lambda _index: engine.stop())
+    engine.write("x2", va)
+    engine.run(code, UNLIMITED)
+    hook.remove()
+    blob = bytes(engine.save())
+    offsets = range(0, len(blob) - EXCEPTION.size, 4)
+    return {at for at in offsets if _syndrome_address_level(blob, at) == expected}
+
+
+def _syndrome_address_level(blob: bytes, at: int) -> tuple[int, int, int]:
+    syndrome, _fsr, address, level = EXCEPTION.unpack_from(blob, at)
+    return syndrome, address, level

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machine: one AArch64 CPU, RAM, a console and firmware, as on QEMU's `virt` board.
+
+    0x0900_0000  PL011 UART
+    0x4000_0000  RAM; the device tree is at its start
+                 initrd, if any, 128 MiB (or half the RAM) above the start
+
+There are no interrupts and no timer, one CPU, and no stage 2.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from harness.arch.regime import Half
+from harness.arch.walker import Walk, Walker
+from harness.errors import MachineError
+from harness.machine import devicetree
+from harness.machine.answers import Answers
+from harness.machine.devices import UART_BASE, UART_SIZE, Pl011, Sink
+from harness.machine.engine import CpuModel, Engine, layout_of
+from harness.machine.exceptions import ExceptionTaken, set_pstate
+from harness.machine.memory import RAM_BASE, Memory, VirtualMemory
+from harness.machine.oracle import Oracle, Translation
+from harness.machine.ram import PAGE, Ram
+from harness.machine.registers import Registers, SystemRegisters, identification
+from harness.machine.reset import EntryLevel, reset
+from harness.machine.runner import DEFAULT_BUDGET, Conduit, Runner, RunnerState, Stop, Watch
+
+DEFAULT_RAM_SIZE = 2 << 30
+_INITRD_OFFSET = 128 << 20
+_FLUSH_ALL = 64 << 20  # bytes changed above which dropping all translated code is cheaper than looking for it
+
+
+class Segment(Protocol):
+    """A piece of a program: what `Machine.load` needs to know of it."""
+
+    @property
+    def paddr(self) -> int:
+        """Physical address to load it at."""
+
+    @property
+    def vaddr(self) -> int:
+        """Virtual address it is linked at."""
+
+    @property
+    def data(self) -> bytes:
+        """Its contents."""
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes it takes in memory; what is beyond the data is zeroed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A moment of a machine, to go back to with `Machine.restore`."""
+
+    owner: object
+    context: Any
+    pages: Mapping[int, bytes]
+    uart: tuple[bytes, dict[int, int]]
+    runner: RunnerState
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired up to this moment."""
+        return self.runner.retired
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that this snapshot holds beyond the machine's base state."""
+        return len(self.pages) * PAGE
+
+
+class Machine:
+    """An emulated machine. Close it, or use it in a `with` statement."""
+
+    def __init__(
+        self,
+        *,
+        ram_size: int = DEFAULT_RAM_SIZE,
+        cpu: CpuModel = "a72",
+        entry_el: EntryLevel = 1,
+        bootargs: str = "",
+        initrd: bytes | None = None,
+        reserved: Collection[tuple[int, int]] = (),
+        id_registers: Mapping[str, int] | None = None,
+        dtb_in_x0: bool = False,
+        console_sink: Sink | None = None,
+    ) -> None:
+        """A machine with nothing loaded.
+
+        `ram_size` in bytes; `entry_el` 1 or 2, where the guest starts; `id_registers` changes what MRS of
+        identification registers returns; `dtb_in_x0` passes the device tree's address in x0, as Linux wants
+        it, instead of 0; `reserved` are physical ranges [start, end) that the device tree tells the guest
+        never to use; `console_sink` is called with each character sent to the UART.
+        """
+        if entry_el not in (1, 2):
+            raise MachineError(f"entry_el must be 1 or 2, got {entry_el}")
+        overrides = identification(id_registers or {})
+        self._cpu: CpuModel = cpu
+        self._engine = Engine(cpu)
+        self._engine.use_layout(layout_of(cpu))
+        self._ram = Ram(ram_size)
+        self._engine.map_memory(RAM_BASE, ram_size, self._ram.host_address)
+        self._uart = Pl011(console_sink)
+        self._engine.map_device(UART_BASE, UART_SIZE, self._uart.read, self._uart.write)
+        reset(self._engine, entry_el)
+        self._cold = self._engine.save()
+        conduit: Conduit = "hvc" if entry_el == 1 else "smc"
+        self._runner = Runner(self._engine, conduit, self._instruction_at)
+        self._answers = Answers(self._engine, overrides, lambda: self._runner.instructions)
+        self._oracle: Oracle | None = None
+        self._base_taken = False
+        self._last_pages: Mapping[int, bytes] = {}
+        self.memory = Memory(self._engine, self._ram)
+        self.virtual = VirtualMemory(self._engine, self.memory)
+        self.registers = Registers(self._engine, self._runner.jumped)
+        self.sysreg = SystemRegisters(self._engine, self._answers.value)
+        self._reserved = self._place_boot_data(conduit, bootargs, initrd, reserved)
+        self._boot_x0 = RAM_BASE if dtb_in_x0 else 0
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the CPU and the memory. Safe to call twice."""
+        if self._oracle is not None:
+            self._oracle.close()
+            self._oracle = None
+        self._engine.close()
+        self._ram.close()
+
+    # -- loading ----------------------------------------------------------------------------------------
+
+    def _place_boot_data(
+        self, conduit: Conduit, bootargs: str, initrd: bytes | None, reserved: Collection[tuple[int, int]]
+    ) -> list[tuple[str, int, int]]:
+        """Put device tree and initrd into RAM; returns what they occupy."""
+        archive = None
+        if initrd:
+            start = RAM_BASE + min(_INITRD_OFFSET, self._ram.size // 2) // PAGE * PAGE
+            archive = (start, start + len(initrd))
+            self.memory.write(start, initrd)
+        tree = devicetree.build(
+            ram_base=RAM_BASE,
+            ram_size=self._ram.size,
+            psci_method=conduit,
+            bootargs=bootargs,
+            initrd=archive,
+            reserved=reserved,
+        )
+        self.memory.write(RAM_BASE, tree)
+        taken = [("the device tree", RAM_BASE, RAM_BASE + len(tree))]
+        taken += [("reserved memory", *each) for each in reserved]
+        return taken + ([("the initrd", *archive)] if archive else [])
+
+    def load(self, segments: Iterable[Segment], entry: int) -> None:
+        """Put a program into RAM and stand at its entry point, a physical address, as after reset.
+
+        Raises MachineError, with nothing loaded, when a segment is not within RAM or overlaps the device
+        tree, the initrd or another segment.
+        """
+        program = list(segments)
+        self._check_fit(program)
+        if not self.memory.contains(entry, 4) or entry % 4:
+            raise MachineError(f"the entry point {entry:#x} is not an instruction address in RAM")
+        self._answers.forget()
+        for segment in program:
+            data = bytes(segment.data)
+            self.memory.write(segment.paddr, data + bytes(segment.memory_size - len(data)))
+            self._answers.watch(data, (segment.paddr, segment.vaddr))
+        self._engine.restore(self._cold)
+        self._engine.write("x0", self._boot_x0)
+        self.registers["pc"] = entry
+
+    def _check_fit(self, program: list[Segment]) -> None:
+        taken = list(self._reserved)
+        for segment in program:
+            start, end = segment.paddr, segment.paddr + segment.memory_size
+            if segment.memory_size < len(segment.data):
+                raise MachineError(f"the segment at {start:#x} has more data than memory_size says")
+            if not self.memory.contains(start, segment.memory_size):
+                raise MachineError(
+                    f"the segment [{start:#x}, {end:#x}) does not fit into RAM [{self.memory.base:#x}, "
+                    f"{self.memory.end:#x}); give the machine more RAM or link it elsewhere"
+                )
+            for name, low, high in taken:
+                if start < high and low < end:
+                    raise MachineError(f"the segment [{start:#x}, {end:#x}) overlaps {name} at {low:#x}")
+            taken.append(("another segment", start, end))
+
+    # -- running ----------------------------------------------------------------------------------------
+
+    def run(self, *, budget: int = DEFAULT_BUDGET, until: Collection[int] = ()) -> Stop:
+        """Run until an address of `until`, WFI, power-off, a dead end, or `budget` instructions.
+
+        An `until` address counts as reached when the CPU is about to execute it, or to fetch it in vain: a
+        return address that nothing maps will do. A run that starts at one goes on.
+        """
+        return self._runner.run(budget, until)
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired since the machine was made; part of snapshots, equal for equal runs."""
+        return self._runner.instructions
+
+    def request_stop(self, detail: str = "") -> None:
+        """From a callback: end the run with a Stop of kind "requested"."""
+        self._runner.request_stop(detail)
+
+    def on_address(self, va: int, callback: Callable[[Machine], None]) -> Watch:
+        """Call `callback` before the instruction at the virtual address `va` executes; `.remove()` ends it.
+
+        The CPU is stopped then: registers (PC too), memory and snapshots may be read and changed. Each
+        address watched makes every instruction slower: 1 costs about a quarter of the speed, 10 two thirds.
+        """
+        return self._runner.on_address(va, lambda: callback(self))
+
+    def observe(self, callback: Callable[[ExceptionTaken], None]) -> Watch:
+        """Call `callback` with each exception the CPU takes; `.remove()` ends it. It may look, not change."""
+        return self._runner.observe(callback)
+
+    @property
+    def exceptions(self) -> deque[ExceptionTaken]:
+        """The last exceptions taken, oldest first."""
+        return self._runner.exceptions
+
+    @property
+    def console(self) -> str:
+        """What the guest sent to its UART."""
+        return self._uart.text
+
+    def set_pstate(self, value: int) -> None:
+        """Change PSTATE, with the stack pointer that belongs to its exception level."""
+        set_pstate(self._engine, value)
+
+    # -- looking ----------------------------------------------------------------------------------------
+
+    def walker(self, half: Half, ttbr0: int | None = None) -> Walker:
+        """A software walker over the live tables of one half, or those of another TTBR0_EL1 value."""
+        return self.virtual.walker(half, ttbr0)
+
+    def walk(self, va: int, ttbr0: int | None = None) -> Walk:
+        """The software walk of `va` through the live tables."""
+        return self.virtual.walk(va, ttbr0)
+
+    def read_virtual(self, va: int, size: int, ttbr0: int | None = None) -> bytes:
+        """Memory at a virtual address, whatever its permissions, across any number of pages."""
+        return self.virtual.read(va, size, ttbr0)
+
+    def write_virtual(self, va: int, data: bytes, ttbr0: int | None = None) -> None:
+        """Write memory at a virtual address, whatever its permissions: all of it or nothing."""
+        self.virtual.write(va, data, ttbr0)
+
+    def translate(self, va: int, el: int = 1, access: Literal["r", "w"] = "r") -> Translation:
+        """What the emulated MMU itself (AT S1E<el><R|W>) says of `va`. Changes nothing."""
+        return self._ask().translate(va, el, access)
+
+    def can_execute(self, va: int, el: int = 1) -> bool:
+        """Whether the emulated MMU lets the CPU fetch at `va`. Nothing is executed or changed."""
+        return self._ask().can_execute(va, el)
+
+    def _ask(self) -> Oracle:
+        if self._oracle is None:
+            self._oracle = Oracle(self._cpu, self._engine, self._ram)
+        return self._oracle
+
+    def _instruction_at(self, va: int) -> int | None:
+        try:
+            return int.from_bytes(self.virtual.read(va, 4), "little")
+        except MachineError:
+            return None
+
+    # -- snapshots --------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The present moment. The first one becomes the base of all others, which hold only what differs."""
+        self._refuse_while_running("take a snapshot")
+        if self._base_taken:
+            self._last_pages = self._ram.dirty_pages(self._last_pages)
+        else:
+            self._ram.fold()
+            self._base_taken = True
+        pages = dict(self._last_pages)
+        return Snapshot(self._runner, self._engine.save(), pages, self._uart.save(), self._runner.save())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back: memory, registers, console, instruction count. Callbacks stay as they are."""
+        self._refuse_while_running("restore")
+        if snapshot.owner is not self._runner:
+            raise MachineError("this snapshot is of another machine")
+        self._forget_changed_code(snapshot)
+        self._ram.reset()
+        for offset, page in snapshot.pages.items():
+            self._ram.write(offset, page)
+        self._engine.restore(snapshot.context)
+        self._uart.restore(snapshot.uart)
+        self._runner.restore(snapshot.runner)
+        self._last_pages = snapshot.pages
+
+    def _forget_changed_code(self, snapshot: Snapshot) -> None:
+        """Drop translated code of the pages whose contents change; that of all others stays good."""
+        runs = self._ram.dirty_runs() + [(offset, offset + PAGE) for offset in snapshot.pages]
+        if sum(end - start for start, end in runs) > _FLUSH_ALL:
+            self._engine.flush_code()
+        else:
+            self._engine.forget_code((RAM_BASE + start, RAM_BASE + end) for start, end in runs)
+
+    def _refuse_while_running(self, what: str) -> None:
+        if self._runner.running:
+            raise MachineError(f"cannot {what} from an observer, while the CPU runs; request_stop first")

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Running: the loop around the engine, which delivers exceptions and firmware calls, and stops."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.arch.bits import U64
+from harness.errors import MachineError
+from harness.machine.devices import PsciAction, psci_call
+from harness.machine.engine import DATA_ABORT, FETCH_ABORT, HVC, SMC, SVC, Engine, Hook, Unbacked
+from harness.machine.exceptions import (
+    UNDEFINED_ESR,
+    Cause,
+    ExceptionTaken,
+    current_el,
+    external_abort,
+    take,
+    vector_base,
+)
+
+StopKind = Literal["address", "wfi", "poweroff", "reset", "budget", "abort", "requested"]
+Conduit = Literal["hvc", "smc"]
+
+DEFAULT_BUDGET = 500_000_000
+SLICE = 20_000_000  # instructions between two chances for the host to deliver Ctrl-C: about 0.3 s
+RING = 256
+_STORM = 16  # exceptions in a row from within the vector table: the handler itself cannot run
+_VECTORS = 0x800
+_WFI = 0xD503207F
+_IDLE_POINTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended: `kind`, where (`pc`), after how many `instructions` of this run, and more in words.
+
+    address     at one of the `until` addresses, before the instruction there
+    wfi         after a WFI (nothing can wake this CPU: there are no interrupts)
+    poweroff    PSCI SYSTEM_OFF or CPU_OFF;   reset: PSCI SYSTEM_RESET
+    budget      the instruction budget is used up
+    abort       the CPU cannot go on: its exception vectors cannot be executed
+    requested   a callback called `Machine.request_stop`
+    """
+
+    kind: StopKind
+    pc: int
+    instructions: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What a callback of the engine saw; `kind` "reached" is an address somebody waits for."""
+
+    kind: StopKind | Literal["reached"]
+    detail: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Watch:
+    """A registered callback; `remove()` ends it."""
+
+    _remove: Callable[[], None]
+
+    def remove(self) -> None:
+        """Stop calling back. Safe to call twice."""
+        self._remove()
+        self._remove = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerState:
+    """The runner's part of a snapshot."""
+
+    retired: int
+    exceptions: tuple[ExceptionTaken, ...]
+    handled: int | None
+
+
+class Runner:
+    """Runs the engine until something worth telling happens."""
+
+    def __init__(
+        self, engine: Engine, conduit: Conduit, read_instruction: Callable[[int], int | None]
+    ) -> None:
+        self._engine = engine
+        self._conduit = conduit
+        self._read_instruction = read_instruction
+        self._retired = 0
+        self._lost = 0  # instructions of the present engine run that were started and did not retire
+        self._running = False
+        self._event: _Event | None = None
+        self._unbacked: Unbacked | None = None
+        self._until: frozenset[int] = frozenset()
+        self._start: int | None = None  # a run that starts at an `until` address goes on
+        self._handled: int | None = None  # the callbacks of this address have been called for this visit
+        self._nested = 0
+        self._points: dict[int, Hook] = {}
+        self._callbacks: dict[int, list[Callable[[], None]]] = {}
+        self._observers: list[Callable[[ExceptionTaken], None]] = []
+        self.exceptions: deque[ExceptionTaken] = deque(maxlen=RING)
+        engine.on_exception(self._on_exception)
+        engine.on_unbacked(self._on_unbacked)
+
+    # -- what others see ------------------------------------------------------------------------------
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired since the machine was made. Exact, also within callbacks."""
+        return self._retired + (self._engine.attempted - self._lost if self._running else 0)
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine is executing: true in observers, false in callbacks of addresses."""
+        return self._running
+
+    def save(self) -> RunnerState:
+        """State for a snapshot."""
+        return RunnerState(self._retired, tuple(self.exceptions), self._handled)
+
+    def restore(self, state: RunnerState) -> None:
+        """Back to a saved state."""
+        self._retired, self._handled = state.retired, state.handled
+        self._nested = 0
+        self.exceptions.clear()
+        self.exceptions.extend(state.exceptions)
+
+    def jumped(self) -> None:
+        """PC was set from outside: whatever was handled there is a new visit now."""
+        self._handled = None
+
+    def observe(self, callback: Callable[[ExceptionTaken], None]) -> Watch:
+        """Call back after each exception that the CPU takes, with the CPU at the vector."""
+        self._observers.append(callback)
+        return Watch(lambda: self._observers.remove(callback))
+
+    def on_address(self, va: int, callback: Callable[[], None]) -> Watch:
+        """Call back, with the engine stopped, before the instruction at `va`."""
+        self._callbacks.setdefault(va, []).append(callback)
+        self._arm(va)
+
+        def remove() -> None:
+            callbacks = self._callbacks[va]
+            callbacks.remove(callback)
+            if not callbacks:
+                del self._callbacks[va]
+
+        return Watch(remove)
+
+    def request_stop(self, detail: str) -> None:
+        """End the run as soon as the present callback returns."""
+        self._event = _Event("requested", detail)
+        if self._running:
+            self._engine.stop()
+
+    # -- the loop -------------------------------------------------------------------------------------
+
+    def run(self, budget: int, until: Collection[int]) -> Stop:
+        """Run until something stops it; see `Stop`."""
+        if self._running:
+            raise MachineError("the machine is running: an observer cannot run it again; request_stop first")
+        if budget < 0:
+            raise MachineError(f"the budget must not be negative, got {budget}")
+        self._aim(frozenset(until))
+        before, left = self._retired, budget
+        self._start = self._engine.read("pc")
+        while left > 0:
+            self._go(min(left, SLICE))
+            left -= max(1, self._engine.attempted)
+            event = self._conclude()
+            if event is not None and event.kind != "reached":
+                return Stop(event.kind, self._engine.read("pc"), self._retired - before, event.detail)
+        detail = f"{budget} instructions are used up"
+        return Stop("budget", self._engine.read("pc"), self._retired - before, detail)
+
+    def _go(self, limit: int) -> None:
+        """One run of the engine, and its count."""
+        self._event, self._unbacked, self._lost = None, None, 0
+        self._running = True
+        try:
+            complaint = self._engine.run(self._engine.read("pc"), limit)
+        finally:
+            self._running = False
+            self._retired += self._engine.attempted - self._lost
+        if self._unbacked is not None:
+            self._abort_unbacked(self._unbacked)
+        elif complaint is not None:
+            raise MachineError(f"the emulator gave up at {self._engine.read('pc'):#x}: {complaint}")
+
+    def _conclude(self) -> _Event | None:
+        """What the end of an engine run means; None to go on."""
+        event, pc = self._event, self._engine.read("pc")
+        if event is None:
+            if self._engine.limit_reached or self._unbacked is not None:
+                return None
+            return self._idle(pc)
+        return self._reached(pc) if event.kind == "reached" else event
+
+    def _idle(self, pc: int) -> _Event | None:
+        """The engine came back by itself: after WFI, or after a hint such as WFE or YIELD, which goes on."""
+        self._start = self._handled = None
+        return _Event("wfi") if self._read_instruction(pc - 4) == _WFI else None
+
+    def _reached(self, pc: int) -> _Event | None:
+        """Call the callbacks of `pc`; they may change anything, PC too."""
+        self._event = None
+        fresh = pc != self._start
+        if self._handled != pc:
+            self._handled = pc
+            for callback in tuple(self._callbacks.get(pc, ())):
+                callback()
+        if self._event is not None:
+            return self._event
+        now = self._engine.read("pc")
+        if now in self._until and (fresh or now != pc):
+            return _Event("address")
+        self._start = now if now == pc else None
+        return None
+
+    # -- addresses to stop at ---------------------------------------------------------------------------
+
+    def _aim(self, until: frozenset[int]) -> None:
+        """Hook the addresses; hooks of earlier runs stay for a while, because new ones cost a translation."""
+        self._until = until
+        for va in until:
+            self._arm(va)
+        idle = [va for va in self._points if va not in until and va not in self._callbacks]
+        for va in idle[:-_IDLE_POINTS]:
+            self._points.pop(va).remove()
+
+    def _arm(self, va: int) -> None:
+        if va not in self._points:
+            self._points[va] = self._engine.on_address(va, self._on_point)
+
+    def _on_point(self, va: int) -> None:
+        """Before an instruction somebody may wait for. Only the first one of a run can be a visit known."""
+        first = self._engine.attempted == 1
+        awaited = va in self._until and not (first and va == self._start)
+        pending = va in self._callbacks and not (first and va == self._handled)
+        if awaited or pending:
+            self._lost += 1  # counted, but it does not execute now
+            self._event = _Event("reached")
+            self._engine.stop()
+
+    # -- exceptions -------------------------------------------------------------------------------------
+
+    def _on_exception(self, index: int) -> None:
+        pc = self._engine.read("pc")
+        if index in (HVC, SMC) and self._firmware(index, pc):
+            return
+        record = self._engine.pending()
+        if index == FETCH_ABORT and pc in self._until:
+            self._event = _Event("reached")  # a return address that nothing maps: as good as an instruction
+            self._engine.stop()
+            return
+        if index not in (SVC, HVC, SMC, FETCH_ABORT):
+            self._lost += 1
+        far = record.address if index in (FETCH_ABORT, DATA_ABORT) else None
+        self._deliver(Cause(record.syndrome, pc, max(record.target_el, 1), far), fetch=index == FETCH_ABORT)
+
+    def _firmware(self, index: int, pc: int) -> bool:
+        """PSCI by the machine's conduit; the other call is undefined where its level does not exist."""
+        conduit = "hvc" if index == HVC else "smc"
+        if conduit == self._conduit:
+            result = psci_call(self._engine.read("x0"), self._engine.read("x1"))
+            if result.action is None or result.action == "suspend":
+                self._engine.write("x0", result.value)
+            if result.action is not None:
+                self._event = _Event(_STOPS[result.action], f"PSCI by {conduit}")
+                self._engine.stop()
+            return True
+        if index == HVC and self._conduit == "smc":
+            return False  # EL2 exists and takes it
+        self._lost += 1
+        level = max(1, current_el(self._engine.read("pstate")))
+        self._deliver(Cause(UNDEFINED_ESR, (pc - 4) & U64, level), fetch=False)
+        return True
+
+    def _on_unbacked(self, access: Unbacked) -> None:
+        self._unbacked = access
+
+    def _abort_unbacked(self, access: Unbacked) -> None:
+        """The engine stopped at an access that nothing answers: an external abort."""
+        pc = self._engine.read("pc")
+        if access.access == "x" and pc in self._until:
+            self._event = _Event("reached")
+            return
+        if access.access != "x":
+            self._retired -= 1
+        cause = external_abort(access.access, pc, self._engine.read("pstate"))
+        self._deliver(cause, fetch=access.access == "x")
+
+    def _deliver(self, cause: Cause, *, fetch: bool) -> None:
+        """Take the exception, unless that leads nowhere."""
+        base = vector_base(self._engine, cause.target_el)
+        self._nested = self._nested + 1 if base <= cause.elr < base + _VECTORS else 0
+        last = self.exceptions[-1] if self.exceptions else None
+        dead_vector = fetch and self._nested and last is not None and last.vector == cause.elr
+        taken = take(self._engine, cause, self.instructions)
+        self.exceptions.append(taken)
+        if dead_vector or self._nested >= _STORM:
+            self._event = _Event("abort", _lockup(taken))
+            if self._running:
+                self._engine.stop()
+        for observer in tuple(self._observers):
+            observer(taken)
+
+
+_STOPS: dict[PsciAction, StopKind] = {"poweroff": "poweroff", "reset": "reset", "suspend": "wfi"}
+
+
+def _lockup(taken: ExceptionTaken) -> str:
+    return (
+        f"the exception handler at {taken.vector & ~0x7F:#x} cannot run ({taken.syndrome.describe()} at "
+        f"{taken.elr:#x}); is VBAR_EL{taken.target_el} set, and are its vectors mapped executable?"
+    )
