@@ -1,2 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A test bench for AArch64 kernels with the MMU on."""
+"""A test bench for page-table code: an emulated AArch64 machine with its MMU on, driven from Python.
+
+    from harness import Kernel
+
+    with Kernel(".build/va39/kernel.elf") as kernel:
+        space = kernel.vmm_address_space_create()
+        va = kernel.vmm_address_space_region_create(space, 0x3000, kernel.AS_REGION_RW)
+        assert kernel.read(space, va, 0x3000) == bytes(0x3000)
+        assert kernel.tables(space).lookup(va).prot == "rw-"
+"""
+
+from harness.errors import (
+    BudgetExceeded,
+    CallError,
+    GuestError,
+    GuestException,
+    GuestPanic,
+    GuestRunaway,
+    HarnessError,
+    ImageError,
+    MachineError,
+)
+from harness.kernel import Kernel
+from harness.machine import Machine
+
+__all__ = [
+    "BudgetExceeded",
+    "CallError",
+    "GuestError",
+    "GuestException",
+    "GuestPanic",
+    "GuestRunaway",
+    "HarnessError",
+    "ImageError",
+    "Kernel",
+    "Machine",
+    "MachineError",
+]
