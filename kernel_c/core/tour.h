@@ -8,4 +8,7 @@
  */
 void tour(void);
 
+/* Called while both address spaces stand, for whoever wants to look at them. */
+void tour_spaces_ready(void);
+
 #endif
