@@ -6,6 +6,8 @@ from harness.image.functions import Functions, Prototype, Variable, Variables
 from harness.image.inlines import SourceFrame
 from harness.image.lines import LineTable, SourceLocation
 from harness.image.lookup import UnknownNameError
+from harness.image.macros import MacroTable
+from harness.image.preprocessor import Macro
 from harness.image.symbols import Symbol, SymbolTable
 from harness.image.typedb import TypeDatabase
 from harness.image.unwind import Backtrace, Frame, Unwinder
@@ -16,6 +18,8 @@ __all__ = [
     "Frame",
     "Functions",
     "LineTable",
+    "Macro",
+    "MacroTable",
     "Prototype",
     "Segment",
     "SourceFrame",

@@ -22,6 +22,7 @@ from harness.image.inlines import InlineTable, SourceFrame
 from harness.image.lines import LineTable, SourceLocation
 
 # M from harness.image.macros import MacroTable
+from harness.image.macros import MacroTable
 from harness.image.symbols import Symbol, SymbolTable, parse_symbols
 from harness.image.typedb import TypeDatabase
 from harness.image.unwind import Unwinder
@@ -137,6 +138,11 @@ class ElfImage:
         return Variables(self.types, self.symbols)
 
     @cached_property
+    def macros(self) -> MacroTable:
+        """The preprocessor's macros (needs -g3, with clang also -fdebug-macro)."""
+        return MacroTable(self._dwarf, self.types)
+
+    @cached_property
     def lines(self) -> LineTable:
         """Source lines of addresses and addresses of source lines."""
         return LineTable(self._dwarf)
@@ -222,7 +228,7 @@ def _check_complete(elf: ELFFile, size: int, path: Path) -> None:
             raise _damaged(path, f"its {what} reach to byte {offset + length}, the file has {size}")
     for segment in elf.iter_segments():
         end = segment["p_offset"] + segment["p_filesz"]
-        if end > size:
+        if segment["p_filesz"] and end > size:  # one that is all zeros may lie anywhere
             raise _damaged(path, f"a segment reaches to byte {end}, the file has {size}")
     for section in elf.iter_sections():
         end = section["sh_offset"] + section["sh_size"]

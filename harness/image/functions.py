@@ -12,7 +12,7 @@ from elftools.dwarf.die import DIE
 
 from harness.image.dies import attribute, flag, holder, name_of, number
 from harness.image.dwarf import Unit, by_name
-from harness.image.lookup import unknown
+from harness.image.lookup import UnknownNameError
 from harness.image.reader import Cursor
 from harness.image.symbols import Symbol, SymbolTable
 from harness.image.typedb import NO_DWARF, TypeDatabase
@@ -71,6 +71,9 @@ class Functions(Mapping[str, Prototype]):
     def __getitem__(self, name: str) -> Prototype:
         return self.all_of(name)[0]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._index)
 
@@ -81,7 +84,7 @@ class Functions(Mapping[str, Prototype]):
         """Every function of that name (static ones of several files), the best one first."""
         if name not in self._read:
             if name not in self._index:
-                raise unknown("function", name, self._index, self._hint(name))
+                raise UnknownNameError("function", name, self._index, self._hint(name))
             with self._types.dwarf.guard(f"the function {name}"):
                 self._read[name] = self._prototypes(name)
         return self._read[name]
@@ -165,7 +168,9 @@ class Variables(Mapping[str, Variable]):
     def __getitem__(self, name: str) -> Variable:
         entries = self._index.get(name)
         if not entries:
-            raise unknown("variable", name, self._index, "" if self._types.dwarf.present else NO_DWARF)
+            raise UnknownNameError(
+                "variable", name, self._index, "" if self._types.dwarf.present else NO_DWARF
+            )
         with self._types.dwarf.guard(f"the variable {name}"):
             dies = [unit.die(offset) for unit, offset in entries]
             found = [(die, self._address(die)) for die in dies]
@@ -174,6 +179,9 @@ class Variables(Mapping[str, Variable]):
             if address is None and name in self._symbols and flag(die, "DW_AT_declaration"):
                 address = self._symbols[name].address  # defined in assembly or by the linker script
             return Variable(name, self._types.of(typed or die), address)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._index)

@@ -12,13 +12,15 @@ from harness.errors import ImageError
 class UnknownNameError(ImageError, KeyError):
     """An image defines nothing of that name; also a KeyError, so mappings behave as Python expects."""
 
+    def __init__(self, kind: str, name: object, known: Iterable[str], hint: str = "") -> None:
+        super().__init__(kind, name)
+        self._known = known
+        self._hint = hint
+
     def __str__(self) -> str:
-        return str(self.args[0])  # KeyError would show repr(), with quotes around the sentence
-
-
-def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> UnknownNameError:
-    """The error for a `name` that is not among `known`, with the closest names that are."""
-    close = get_close_matches(name, list(known), n=3) if isinstance(name, str) else []
-    suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
-    advice = f"; {hint}" if hint else ""
-    return UnknownNameError(f"no {kind} named {name!r} in this image{suggestion}{advice}")
+        # Composed only when shown: `in` and `get` of mappings raise and drop this error.
+        kind, name = self.args
+        close = get_close_matches(name, list(self._known), n=3) if isinstance(name, str) else []
+        suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
+        advice = f"; {self._hint}" if self._hint else ""
+        return f"no {kind} named {name!r} in this image{suggestion}{advice}"

@@ -10,7 +10,7 @@ from functools import cached_property
 from struct import iter_unpack
 from typing import Final, Literal
 
-from harness.image.lookup import unknown
+from harness.image.lookup import UnknownNameError
 
 Kind = Literal["function", "object", "label"]
 
@@ -59,7 +59,10 @@ class SymbolTable(Mapping[str, Symbol]):
         try:
             return self._named[name]
         except KeyError:
-            raise unknown("symbol", name, self._named) from None
+            raise UnknownNameError("symbol", name, self._named) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._named
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._named)

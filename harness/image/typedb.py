@@ -12,7 +12,7 @@ from elftools.dwarf.die import DIE
 
 from harness.image.dies import attribute, flag, number, text
 from harness.image.dwarf import Dwarf, Unit, by_name
-from harness.image.lookup import unknown
+from harness.image.lookup import UnknownNameError
 from harness.image.reader import Cursor
 from harness.image.types import (
     VOID,
@@ -67,10 +67,13 @@ class TypeDatabase(Mapping[str, CType]):
         plain = name.rstrip("* ")
         found = self._find(plain)
         if found is None:
-            raise unknown("type", plain, self, "" if self.dwarf.present else NO_DWARF)
+            raise UnknownNameError("type", plain, self, "" if self.dwarf.present else NO_DWARF)
         for _ in range(name.count("*")):
             found = Pointer(found)
         return found
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find(name.rstrip("* ")) is not None
 
     def __iter__(self) -> Iterator[str]:
         for keyword, tag in KEYWORDS.items():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from harness.image.lookup import unknown
+from harness.image.lookup import UnknownNameError
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ class Record(CType):
         """The member `name`, also inside anonymous members. Raises UnknownNameError."""
         found = next((each for each in self.fields() if each.name == name), None)
         if found is None:
-            raise unknown(f"member of {self}", name, [each.name for each in self.fields()])
+            raise UnknownNameError(f"member of {self}", name, [each.name for each in self.fields()])
         return found
 
     def declare(self, name: str = "") -> str:
