@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/address_space.h"
 
-#include "lukos/objects.h"
 #include "core/status.h"
 #include "lib/bits.h"
 #include "lukos/frames.h"
+#include "lukos/objects.h"
 #include "lukos/vmm_arch.h"
 
 static struct {

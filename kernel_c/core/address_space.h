@@ -2,9 +2,9 @@
 #ifndef CORE_ADDRESS_SPACE_H
 #define CORE_ADDRESS_SPACE_H
 
-#include "lib/lock.h"
 #include "core/vma_tree.h"
 #include "lib/list.h"
+#include "lib/lock.h"
 #include "lukos/vmm.h"
 
 /* What stands behind the handle of lukos/vmm.h. Only core includes this. */

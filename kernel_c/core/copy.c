@@ -53,8 +53,7 @@ static void perform(address_space_t *as, vaddr_t va, char *kernel, size_t len,
     }
 }
 
-static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len,
-                enum direction direction)
+static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len, enum direction direction)
 {
     int status = 0;
 
@@ -91,7 +90,7 @@ int vmm_address_space_translate(address_space_t *as, const void *va, void **pa)
     if (!address_space_is_live(as)) {
         return status_record(-EINVAL);
     }
-    if (!vmm_arch_kernel_access(pa, sizeof(*pa), true)) {
+    if (!vmm_arch_kernel_access((const void *)pa, sizeof(*pa), true)) {
         return status_record(-EFAULT);
     }
     lock_acquire(&as->lock);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lukos/frames.h"
 
-#include "lib/assert.h"
-#include "lib/lock.h"
 #include "core/poison.h"
+#include "lib/assert.h"
 #include "lib/bits.h"
+#include "lib/lock.h"
 
 #define NIL UINT32_MAX
 #define ORDERS (FRAME_MAX_ORDER + 1)
@@ -92,7 +92,7 @@ static struct frame *block_take(unsigned order)
     while (from < ORDERS && pool.free[from] == NIL) {
         from++;
     }
-    if (from == ORDERS) {
+    if (from >= ORDERS) {
         return NULL;
     }
     head = &pool.frames[pool.free[from]];
@@ -128,8 +128,7 @@ static struct frame *run_take(size_t blocks)
 }
 
 /* Keep the first count frames of a block in use, free the rest. */
-static void block_trim(struct frame *head, unsigned order, size_t count,
-                       enum frame_purpose purpose)
+static void block_trim(struct frame *head, unsigned order, size_t count, enum frame_purpose purpose)
 {
     while (count < BIT(order)) {
         order--;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lib/assert.h"
 #include "core/platform.h"
 #include "core/tour.h"
 #include "drivers/pl011.h"
+#include "lib/assert.h"
 #include "lib/bits.h"
 #include "lib/console.h"
 #include "lukos/frames.h"

@@ -19,7 +19,7 @@ struct slab {
 
 #define SLAB_HEADER 64U
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER, "the header must leave the objects aligned");
-_Static_assert((PAGE_SIZE - SLAB_HEADER) / OBJECT_SIZE_MIN <= 64U * BITMAP_WORDS, "bitmap");
+_Static_assert((PAGE_SIZE - SLAB_HEADER) / OBJECT_SIZE_MIN <= (size_t)64 * BITMAP_WORDS, "bitmap");
 
 static size_t capacity(const struct object_cache *cache)
 {
@@ -58,12 +58,12 @@ static struct slab *slab_create(struct object_cache *cache)
 
 static size_t first_free(const struct slab *slab)
 {
-    size_t word = 0;
-
-    while (slab->live[word] == UINT64_MAX) {
-        word++;
+    for (size_t word = 0; word < BITMAP_WORDS; word++) {
+        if (slab->live[word] != UINT64_MAX) {
+            return word * 64 + (size_t)__builtin_ctzll(~slab->live[word]);
+        }
     }
-    return word * 64 + (size_t)__builtin_ctzll(~slab->live[word]);
+    panic("object cache %s: a full slab is on the partial list", slab->cache->name);
 }
 
 void object_cache_init(struct object_cache *cache, const char *name, size_t size)

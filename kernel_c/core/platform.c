@@ -99,11 +99,11 @@ static void read_devices(struct platform *platform, const struct fdt *fdt)
     platform->psci_method = psci < 0 ? NULL : fdt_string(fdt, psci, "method");
 }
 
-void platform_read(struct platform *platform, const void *blob, paddr_t fdt_pa)
+void platform_read(struct platform *platform, const void *fdt_blob, paddr_t fdt_pa)
 {
     struct fdt fdt;
 
-    if (fdt_open(&fdt, blob, SIZE_MAX) != 0) {
+    if (fdt_open(&fdt, fdt_blob, SIZE_MAX) != 0) {
         panic("no device tree at PA 0x%lx", fdt_pa);
     }
     platform_reserve(platform, range_of(fdt_pa, fdt_total_size(&fdt)), false);

@@ -19,10 +19,10 @@ struct platform {
 };
 
 /*
- * Read the device tree at fdt, which lies at fdt_pa. Panics when there is no memory, or more
+ * Read the device tree at fdt_blob, which lies at fdt_pa. Panics when there is no memory, or more
  * ranges than fit: a range that is forgotten would be handed out.
  */
-void platform_read(struct platform *platform, const void *fdt, paddr_t fdt_pa);
+void platform_read(struct platform *platform, const void *fdt_blob, paddr_t fdt_pa);
 
 void platform_reserve(struct platform *platform, struct range range, bool unmapped);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/address_space.h"
-#include "lukos/objects.h"
 #include "core/status.h"
 #include "lib/bits.h"
+#include "lukos/objects.h"
 #include "lukos/vmm_arch.h"
 
 static struct object_cache regions;
@@ -201,8 +201,7 @@ int vmm_address_space_region_set_prop(address_space_t *as, void *va,
     return status_record(status);
 }
 
-int vmm_address_space_region_next(address_space_t *as, const void *va,
-                                  address_space_region_t *out)
+int vmm_address_space_region_next(address_space_t *as, const void *va, address_space_region_t *out)
 {
     const struct vma_node *node;
 

@@ -106,7 +106,7 @@ static bool contents_are(address_space_t *as, const char *va, const void *expect
 static void copy_probe(address_space_t *as, void *va)
 {
     vmm_address_space_copy_in(as, (void *)(uintptr_t)arch_user_probe, va,
-                              (size_t)(arch_user_probe_end - arch_user_probe));
+                              (uintptr_t)arch_user_probe_end - (uintptr_t)arch_user_probe);
 }
 
 /* The region holds zeros, then the user program at its start and the pattern at its end. */

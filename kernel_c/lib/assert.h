@@ -7,9 +7,8 @@ _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), 
 
 /* An invariant. Checked in Debug builds; in Release the condition is parsed and not evaluated. */
 #if LUKOS_DEBUG
-#define ASSERT(condition)                                                                          \
-    ((condition) ? (void)0                                                                         \
-                 : panic("assertion failed: %s (%s:%d)", #condition, __FILE__, __LINE__))
+#define ASSERT(condition) \
+    ((condition) ? (void)0 : panic("assertion failed: %s (%s:%d)", #condition, __FILE__, __LINE__))
 #else
 #define ASSERT(condition) ((void)sizeof(!!(condition)))
 #endif

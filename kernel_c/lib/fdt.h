@@ -59,7 +59,7 @@ const char *fdt_name(const struct fdt *fdt, int node);
 /* The property's value, its size in *len; NULL: the node has none of this name. len may be NULL. */
 const void *fdt_property(const struct fdt *fdt, int node, const char *name, size_t *len);
 
-/* The property as text; NULL: there is none, or it does not end with NUL. */
+/* The property as text, the first one of a list; NULL: there is none, or no NUL in it. */
 const char *fdt_string(const struct fdt *fdt, int node, const char *name);
 
 /* The property as one number. -EINVAL: its size is not 4 (8) bytes. */

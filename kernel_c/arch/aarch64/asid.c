@@ -2,9 +2,9 @@
 #include "asid.h"
 
 #include "context.h"
-#include "lib/lock.h"
 #include "cpu.h"
 #include "lib/bits.h"
+#include "lib/lock.h"
 #include "lib/string.h"
 #include "tlb.h"
 

@@ -4,7 +4,7 @@
 
 /* Cache maintenance: zeroing by cache block, and instruction memory (B2.7.4, D7.5). */
 
-static void zero_by_words(char *at, const char *end)
+static void zero_by_words(const char *at, const char *end)
 {
     while (at != end) {
         __asm__ volatile("stp xzr, xzr, [%0]" : : "r"(at) : "memory");
@@ -14,7 +14,7 @@ static void zero_by_words(char *at, const char *end)
 
 void vmm_arch_zero(paddr_t pa, size_t len)
 {
-    char *at = vmm_arch_ram(pa);
+    const char *at = vmm_arch_ram(pa);
     const char *end = at + len;
     uint64_t dczid = READ_SYSREG(dczid_el0);
     size_t block = (size_t)4 << field_get(DCZID_BS, dczid);

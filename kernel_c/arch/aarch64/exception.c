@@ -32,8 +32,8 @@ static struct user_exit fault(uint64_t esr, enum user_access access)
     uint64_t type = field_get(ESR_FSC_TYPE, esr);
 
     return (struct user_exit){
-        .stop = type == FSC_TYPE_TRANSLATION || type == FSC_TYPE_PERMISSION ? USER_FAULT
-                                                                            : USER_OTHER,
+        .stop =
+            type == FSC_TYPE_TRANSLATION || type == FSC_TYPE_PERMISSION ? USER_FAULT : USER_OTHER,
         .access = access,
         .permission = type == FSC_TYPE_PERMISSION,
         .address = READ_SYSREG(far_el1),

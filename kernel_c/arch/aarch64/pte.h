@@ -26,8 +26,8 @@
 typedef uint64_t pte_t;
 
 #define PTE_VALID BIT(0)
-#define PTE_TABLE BIT(1) /* at levels 0 to 2 */
-#define PTE_PAGE BIT(1)  /* at level 3 */
+#define PTE_TABLE BIT(1)                          /* at levels 0 to 2 */
+#define PTE_PAGE BIT(1)                           /* at level 3 */
 #define PTE_ATTRINDX(index) ((pte_t)(index) << 2) /* bits 4:2 */
 #define PTE_AP_EL0 BIT(6)
 #define PTE_AP_RO BIT(7)

@@ -6,17 +6,17 @@
 
 /* System registers and barriers, named as in Arm DDI 0487. */
 
-#define READ_SYSREG(name)                                                                          \
-    __extension__({                                                                                \
-        uint64_t value_;                                                                           \
-        __asm__ volatile("mrs %0, " #name : "=r"(value_));                                         \
-        value_;                                                                                    \
+#define READ_SYSREG(name)                                  \
+    __extension__({                                        \
+        uint64_t value_;                                   \
+        __asm__ volatile("mrs %0, " #name : "=r"(value_)); \
+        value_;                                            \
     })
 
-#define WRITE_SYSREG(name, value)                                                                  \
-    __extension__({                                                                                \
-        uint64_t value_ = (value);                                                                 \
-        __asm__ volatile("msr " #name ", %0" : : "r"(value_) : "memory");                          \
+#define WRITE_SYSREG(name, value)                                         \
+    __extension__({                                                       \
+        uint64_t value_ = (value);                                        \
+        __asm__ volatile("msr " #name ", %0" : : "r"(value_) : "memory"); \
     })
 
 static inline void isb(void)
@@ -40,7 +40,7 @@ static inline void dsb_ish(void)
 enum { ATTR_NORMAL, ATTR_DEVICE };
 #define MAIR_NORMAL_WB UINT64_C(0xFF) /* inner and outer write-back, read and write allocate */
 #define MAIR_DEVICE_NGNRE UINT64_C(0x04)
-#define MAIR_VALUE                                                                                 \
+#define MAIR_VALUE \
     ((MAIR_NORMAL_WB << (8 * ATTR_NORMAL)) | (MAIR_DEVICE_NGNRE << (8 * ATTR_DEVICE)))
 
 /* TCR_EL1 (D24.2.175) */
@@ -81,8 +81,8 @@ enum { ATTR_NORMAL, ATTR_DEVICE };
 #define SCTLR_UCI BIT(26)
 /* EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE: RES1 where the feature is absent */
 #define SCTLR_RES1 (BIT(11) | BIT(20) | BIT(22) | BIT(23) | BIT(28) | BIT(29))
-#define SCTLR_VALUE                                                                                \
-    (SCTLR_RES1 | SCTLR_M | SCTLR_C | SCTLR_I | SCTLR_SA | SCTLR_SA0 | SCTLR_WXN | SCTLR_DZE |     \
+#define SCTLR_VALUE                                                                            \
+    (SCTLR_RES1 | SCTLR_M | SCTLR_C | SCTLR_I | SCTLR_SA | SCTLR_SA0 | SCTLR_WXN | SCTLR_DZE | \
      SCTLR_UCT | SCTLR_UCI | SCTLR_NTWI | SCTLR_NTWE)
 
 /* TTBRn_EL1 */

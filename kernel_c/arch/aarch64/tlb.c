@@ -11,7 +11,7 @@ static uint64_t operand(vaddr_t va, asid_tag_t tag)
     return ((va >> PAGE_SHIFT) & OPERAND_VA) | (uint64_t)asid_of(tag) << 48;
 }
 
-#define TLBI(operation, value)                                                                     \
+#define TLBI(operation, value) \
     __asm__ volatile("tlbi " #operation ", %0" : : "r"((uint64_t)(value)) : "memory")
 
 /* The last-level forms leave walk caches alone: enough while every table stays linked. */

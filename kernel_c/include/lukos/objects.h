@@ -2,8 +2,8 @@
 #ifndef LUKOS_OBJECTS_H
 #define LUKOS_OBJECTS_H
 
-#include "lib/lock.h"
 #include "lib/list.h"
+#include "lib/lock.h"
 #include "lukos/types.h"
 
 /*

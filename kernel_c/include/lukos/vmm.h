@@ -94,8 +94,7 @@ int vmm_address_space_activate(address_space_t *as);
 int vmm_address_space_translate(address_space_t *as, const void *va, void **pa);
 
 /* The first region that ends above va. ENOENT: none. Go on with (char *)out->va + out->len. */
-int vmm_address_space_region_next(address_space_t *as, const void *va,
-                                  address_space_region_t *out);
+int vmm_address_space_region_next(address_space_t *as, const void *va, address_space_region_t *out);
 
 /* The address space's ID: 1, 2, ... and never one twice. 0: EINVAL. */
 uint64_t vmm_address_space_id(const address_space_t *as);
