@@ -15,11 +15,12 @@ export LUKOS_COMPILER
 
 say = @printf '==> %s\n'
 
-# The kernels: one source, three builds.
-VARIANTS := va39 va48 release
+# The kernels: one source, four builds.
+VARIANTS := va39 va48 release ubsan
 OPTIONS_va39 := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Debug
 OPTIONS_va48 := -DLUKOS_VA_BITS=48 -DCMAKE_BUILD_TYPE=Debug
 OPTIONS_release := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Release
+OPTIONS_ubsan := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Debug -DLUKOS_UBSAN=ON
 KERNELS := $(VARIANTS:%=$(BUILD)/%/kernel.elf)
 KERNEL := $(BUILD)/va39/kernel.elf
 # The suite's own default is the default build: see [tool.pytest] in pyproject.toml.
@@ -44,7 +45,7 @@ test: $(KERNELS) $(VENV)/.have-test ## build and run the test suite
 	$(say) 'tests: $(BIN)/pytest -n $(JOBS)'
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) $(ARGS)
 
-kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, 39-bit release
+kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, release, trapping on undefined behaviour
 
 bench: $(KERNELS) ## instruction counts and time ratios
 	@$(BIN)/python -m harness bench $(ARGS)
