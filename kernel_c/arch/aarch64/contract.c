@@ -148,6 +148,13 @@ void *vmm_arch_v2p(void *ctx, void *va)
     return leaf == 0 ? NULL : (void *)(pte_address(leaf) | (at & (pte_size(level) - 1)));
 }
 
+/* Memory, not device registers: reading those may change them. */
+static bool leaf_accessible(pte_t leaf, bool write)
+{
+    return pte_is_valid(leaf) && (leaf & PTE_ATTRINDX(7)) == PTE_ATTRINDX(ATTR_NORMAL) &&
+           (!write || (leaf & PTE_AP_RO) == 0);
+}
+
 bool vmm_arch_kernel_access(const void *va, size_t len, bool write)
 {
     vaddr_t at = (vaddr_t)va;
@@ -159,7 +166,7 @@ bool vmm_arch_kernel_access(const void *va, size_t len, bool write)
         unsigned level;
         pte_t leaf = mmu_leaf(&kernel_context, at + done, &level);
 
-        if (!pte_is_valid(leaf) || (write && (leaf & PTE_AP_RO) != 0)) {
+        if (!leaf_accessible(leaf, write)) {
             return false;
         }
         done += pte_size(level) - ((at + done) & (pte_size(level) - 1));

@@ -1,2 +1,0 @@
-/* temporary */
-#include "lib/assert.h"

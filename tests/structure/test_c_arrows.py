@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The rooms of kernel_c include only what lies below them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+KERNEL = Path(__file__).parents[2] / "kernel_c"
+INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+
+# What each room may include, besides its own files: the contracts, and the library below everything.
+ALLOWED = {
+    "include/lukos": {"lukos", "lib"},
+    "lib": {"lib", "lukos/status.h"},
+    "drivers": {"drivers"},
+    "core": {"core", "drivers", "lib", "lukos"},
+    "arch/aarch64": {"lib", "lukos"},
+}
+# What only an architecture may know: system registers, barriers, and bits of descriptors.
+HARDWARE = re.compile(r"\b(mrs|msr|tlbi|dsb|isb|PTE_\w+|TTBR\w*|TCR_\w+|SCTLR_\w+|ESR_\w+)\b")
+
+
+def sources(room: str) -> list[Path]:
+    """The C and assembly files of a room."""
+    return sorted(path for path in (KERNEL / room).iterdir() if path.suffix in (".c", ".h", ".S"))
+
+
+def is_allowed(room: str, included: str) -> bool:
+    """Whether a file of the room may include this."""
+    own = "/" not in included and (KERNEL / room / included).exists()
+    return own or any(included == each or included.startswith(f"{each}/") for each in ALLOWED[room])
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_includes_only_what_lies_below_it(room: str) -> None:
+    """Arrows in the C code point downwards, and core and architecture meet in the contracts alone."""
+    found = [
+        f"{path.name}: {included}"
+        for path in sources(room)
+        for included in INCLUDE.findall(path.read_text())
+        if not is_allowed(room, included)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("room", ["core", "lib", "drivers", "include/lukos"])
+def test_only_the_architecture_names_hardware(room: str) -> None:
+    """No descriptor bit, system register or barrier is named outside arch/."""
+    found = [
+        f"{path.name}: {name}"
+        for path in sources(room)
+        for name in HARDWARE.findall(COMMENT.sub("", path.read_text()))
+    ]
+    assert found == []
+
+
+def test_every_room_of_the_kernel_is_checked() -> None:
+    """A new folder with C code has to say what it may include."""
+    rooms = {str(path.parent.relative_to(KERNEL)) for path in KERNEL.rglob("*.[chS]")}
+    assert rooms == set(ALLOWED)
