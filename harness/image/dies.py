@@ -57,6 +57,8 @@ def scan(cu: CompileUnit, data: bytes, top: DIE) -> dict[str, list[int]]:
             found[plan.tag].append(start)
         sibling = _skip(cursor, plan.steps)
         if sibling:
+            if cu.cu_offset + sibling < cursor.position:
+                raise ValueError(f"the sibling of entry {start:#x} lies before its end")
             cursor.position = cu.cu_offset + sibling
         elif plan.has_children:
             depth += 1
@@ -103,6 +105,16 @@ def _skip(cursor: Cursor, steps: tuple[int, ...]) -> int:
             size = cursor.uleb() if step == BLOCK else cursor.unsigned(BLOCK_SIZES[step])
             cursor.position += size
     return sibling
+
+
+def children(die: DIE) -> Iterator[DIE]:
+    """The entry's children. Raises ValueError where sibling references lead back, which would never end."""
+    last = die.offset
+    for child in die.iter_children():
+        if child.offset <= last:
+            raise ValueError(f"entry {child.offset:#x} follows entry {last:#x}")
+        last = child.offset
+        yield child
 
 
 def attribute(die: DIE, name: str) -> AttributeValue | None:

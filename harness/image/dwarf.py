@@ -33,7 +33,7 @@ UNIT_TAGS: Final = ("DW_TAG_compile_unit", "DW_TAG_partial_unit")
 # What pyelftools and our own readers raise when bytes are not what they should be.
 MALFORMED: Final = (
     *(ELFError, DWARFError, ConstructError, struct.error, NotImplementedError),
-    *(AssertionError, AttributeError, LookupError, TypeError, ValueError, OverflowError, MemoryError),
+    *(AssertionError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError),
 )
 
 Range = tuple[int, int]
@@ -83,6 +83,10 @@ class Unit:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Paths by the file numbers that DW_AT_decl_file and the line program use."""
+        with self.dwarf.guard("file tables"):
+            return self._read_files()
+
+    def _read_files(self) -> tuple[str, ...]:
         program = self.line_program
         if program is None:
             return ()

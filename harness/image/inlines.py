@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from elftools.dwarf.die import DIE
 
-from harness.image.dies import name_of, number
+from harness.image.dies import children, name_of, number
 from harness.image.dwarf import Dwarf, Unit
 from harness.image.lines import LineTable, SourceLocation
 
@@ -86,7 +86,7 @@ class InlineTable:
         return self._scopes[die.offset]
 
     def _inner(self, die: DIE) -> Iterator[_Scope]:
-        for child in die.iter_children():
+        for child in children(die):
             if child.tag not in SCOPES:
                 continue
             ranges = self._dwarf.ranges(child)

@@ -86,8 +86,7 @@ class LineTable:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Paths of all source files named in the line tables."""
-        with self._dwarf.guard("file tables"):
-            return tuple(sorted({file for unit in self._dwarf.units for file in unit.files if file}))
+        return tuple(sorted({file for unit in self._dwarf.units for file in unit.files if file}))
 
     def all(self) -> Iterator[tuple[int, int, SourceLocation]]:
         """Every row as (first address, address after it, location), unit by unit."""
@@ -112,8 +111,7 @@ class LineTable:
         return SourceLocation(unit.file(row.file) if unit else "", row.line, row.column, row.is_stmt)
 
     def _matching(self, unit: Unit, file: str) -> set[int]:
-        with self._dwarf.guard("file tables"):
-            return {number for number, path in enumerate(unit.files) if _ends_with(path, file)}
+        return {number for number, path in enumerate(unit.files) if _ends_with(path, file)}
 
 
 def _ends_with(path: str, wanted: str) -> bool:

@@ -55,7 +55,8 @@ class MacroTable(Mapping[str, Macro]):
         texts = self._defined.get(name)
         if not texts:
             raise UnknownNameError("macro", name, self._defined, "" if self._defined else NO_MACROS)
-        return tuple(parse_definition(text) for text in texts)
+        with self._dwarf.guard(f"the macro {name}"):
+            return tuple(parse_definition(text) for text in texts)
 
     def value(self, name: str) -> int | str:
         """What an object-like macro stands for: an integer or a string.

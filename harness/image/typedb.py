@@ -10,7 +10,7 @@ from typing import Final
 
 from elftools.dwarf.die import DIE
 
-from harness.image.dies import attribute, flag, number, text
+from harness.image.dies import attribute, children, flag, number, text
 from harness.image.dwarf import Dwarf, Unit, by_name
 from harness.image.lookup import UnknownNameError
 from harness.image.reader import Cursor
@@ -156,18 +156,18 @@ class TypeDatabase(Mapping[str, CType]):
 
     def function(self, die: DIE) -> Function:
         """The function type of a subroutine type or subprogram entry."""
-        children = list(die.iter_children())
+        inner = list(children(die))
         parameters = tuple(
             Parameter(text(child, "DW_AT_name"), self.of(child))
-            for child in children
+            for child in inner
             if child.tag == "DW_TAG_formal_parameter"
         )
-        variadic = any(child.tag == "DW_TAG_unspecified_parameters" for child in children)
+        variadic = any(child.tag == "DW_TAG_unspecified_parameters" for child in inner)
         return Function(self.of(die), parameters, variadic, flag(die, "DW_AT_prototyped") or bool(parameters))
 
     def _array(self, die: DIE) -> CType:
         ctype = self.of(die)
-        for child in reversed(list(die.iter_children())):
+        for child in reversed(list(children(die))):
             if child.tag == "DW_TAG_subrange_type":
                 ctype = Array(ctype, _count(child))
         return ctype
@@ -205,7 +205,7 @@ class TypeDatabase(Mapping[str, CType]):
             return MappingProxyType(
                 {
                     text(child, "DW_AT_name"): number(child, "DW_AT_const_value") or 0
-                    for child in die.iter_children()
+                    for child in children(die)
                     if child.tag == "DW_TAG_enumerator"
                 }
             )
@@ -218,7 +218,7 @@ class TypeDatabase(Mapping[str, CType]):
 
     def _members(self, die: DIE) -> tuple[Member, ...]:
         with self.dwarf.guard(f"the members of {text(die, 'DW_AT_name') or 'a struct'}"):
-            return tuple(self._member(child) for child in die.iter_children() if child.tag == "DW_TAG_member")
+            return tuple(self._member(child) for child in children(die) if child.tag == "DW_TAG_member")
 
     def _member(self, die: DIE) -> Member:
         ctype, name = self.of(die), text(die, "DW_AT_name")

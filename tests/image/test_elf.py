@@ -145,9 +145,15 @@ def use_everything(image: ElfImage) -> None:
     """Ask an image for all that it reads lazily."""
     image.describe(image.entry)
     image.source_at(image.entry)
-    for mapping in (image.symbols, image.functions, image.variables, image.types):
+    for mapping in (image.symbols, image.functions, image.variables, image.types, image.macros):
         for name in mapping:
-            assert mapping[name] is not None
+            assert str(mapping[name])
+    for symbol in image.symbols.all():
+        image.source_at(symbol.address)
+        registers = {"pc": symbol.address, "sp": 0x1000}
+        assert str(
+            image.unwinder.backtrace(lambda name, r=registers: r.get(name, 0), lambda _, size: bytes(size))
+        )
     assert image.types.enumerators is not None
     assert list(image.lines.all()) is not None
 
