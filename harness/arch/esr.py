@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Exception syndromes: ESR_ELx (Arm DDI 0487, D24.2). The layout:
 
-    63      37 36     32 31    26 25 24                                  0
-    +---------+---------+--------+--+------------------------------------+
-    |  RES0   |  ISS2   |   EC   |IL|                ISS                 |
-    +---------+---------+--------+--+------------------------------------+
-    data abort ISS:  24 ISV | 23:22 SAS | 20:16 SRT | 10 FnV | 9 EA | 8 CM | 7 S1PTW | 6 WnR | 5:0 DFSC
+63      37 36     32 31    26 25 24                                  0
++---------+---------+--------+--+------------------------------------+
+|  RES0   |  ISS2   |   EC   |IL|                ISS                 |
++---------+---------+--------+--+------------------------------------+
+data abort ISS:  24 ISV | 23:22 SAS | 20:16 SRT | 10 FnV | 9 EA | 8 CM | 7 S1PTW | 6 WnR | 5:0 DFSC
 """
 
 from __future__ import annotations

@@ -119,8 +119,7 @@ class Engine:
         """Free the CPU, and the reference cycles that its Python callbacks make."""
         if self._uc is not None:
             self._counter = ctypes.c_uint64(self._counter.value)
-            self._uc._callbacks.clear()
-            self._uc._mmio_callbacks.clear()
+            _break_cycles(self._uc)
             self._uc = None  # the last reference: unicorn's finalizer frees the CPU
 
     # -- memory ---------------------------------------------------------------------------------------
@@ -319,6 +318,17 @@ def _create(cpu: CpuModel) -> UcAArch64:
     return uc
 
 
+def _break_cycles(uc: UcAArch64) -> None:
+    """ctypes.cast, which unicorn uses for callbacks, makes each of them refer to itself and to the CPU."""
+    devices = (function for pair in uc._mmio_callbacks.values() for function in pair)
+    for function in (*uc._callbacks.values(), *devices):
+        references = getattr(function, "_objects", None)
+        if references:
+            references.clear()
+    uc._callbacks.clear()
+    uc._mmio_callbacks.clear()
+
+
 # -- calibration ----------------------------------------------------------------------------------------
 # The syndrome of an exception and the instruction counter are in unicorn's structures but not in its
 # interface. Their offsets are found by experiment once in a process, never assumed.
@@ -354,9 +364,7 @@ def _find_counter(engine: Engine) -> int:
         memory.seek(engine._structure())
         blob = memory.read(0x2000)
     found = [
-        at - 8
-        for at in range(8, len(blob) - 8, 8)
-        if struct.unpack_from("<QQ", blob, at - 8) == (7, _LIMIT)
+        at - 8 for at in range(8, len(blob) - 8, 8) if struct.unpack_from("<QQ", blob, at - 8) == (7, _LIMIT)
     ]
     if len(found) != 1:
         raise MachineError("this build of unicorn keeps its instruction counter elsewhere; install 2.1.4")

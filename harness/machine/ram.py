@@ -141,7 +141,8 @@ class Ram:
             count = fcntl.ioctl(self._pagemap, _SCAN_IOCTL, argument)
             base = self.host_address
             runs += [(found[3 * i] - base, found[3 * i + 1] - base) for i in range(count)]
-            start = _SCAN.unpack(argument)[4]
+            # With the vector full, the kernel's walk_end may lie before runs already told.
+            start = base + runs[-1][1] if count == _MAX_RUNS else _SCAN.unpack(argument)[4]
         return runs
 
     def _read_pagemap(self) -> Iterator[int]:

@@ -60,6 +60,17 @@ class _Event:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """Why the engine stopped at an address: to call its callbacks, or because the run ends there."""
+
+    call: bool = False
+    end: bool = False
+
+
+_NO_VISIT = _Visit()
+
+
 @dataclass(eq=False, slots=True)
 class Watch:
     """A registered callback; `remove()` ends it."""
@@ -92,12 +103,14 @@ class Runner:
         self._read_instruction = read_instruction
         self._retired = 0
         self._lost = 0  # instructions of the present engine run that were started and did not retire
-        self._running = False
+        self._busy = False  # within `run`
+        self._running = False  # within the engine
         self._event: _Event | None = None
         self._unbacked: Unbacked | None = None
         self._until: frozenset[int] = frozenset()
-        self._start: int | None = None  # a run that starts at an `until` address goes on
+        self._start: int | None = None  # the next engine run starts here, and is not to stop for it
         self._handled: int | None = None  # the callbacks of this address have been called for this visit
+        self._visit = _NO_VISIT
         self._nested = 0
         self._points: dict[int, Hook] = {}
         self._callbacks: dict[int, list[Callable[[], None]]] = {}
@@ -161,20 +174,26 @@ class Runner:
 
     def run(self, budget: int, until: Collection[int]) -> Stop:
         """Run until something stops it; see `Stop`."""
-        if self._running:
-            raise MachineError("the machine is running: an observer cannot run it again; request_stop first")
+        if self._busy:
+            raise MachineError("the machine is running: a callback cannot run it again; request_stop first")
         if budget < 0:
             raise MachineError(f"the budget must not be negative, got {budget}")
-        self._aim(frozenset(until))
-        before, left = self._retired, budget
+        self._busy = True
+        try:
+            return self._loop(budget, frozenset(until))
+        finally:
+            self._busy = False
+
+    def _loop(self, budget: int, until: frozenset[int]) -> Stop:
+        self._aim(until)
+        before = self._retired
         self._start = self._engine.read("pc")
-        while left > 0:
+        while (left := budget - (self._retired - before)) > 0:
             self._go(min(left, SLICE))
-            left -= max(1, self._engine.attempted)
             event = self._conclude()
             if event is not None and event.kind != "reached":
                 return Stop(event.kind, self._engine.read("pc"), self._retired - before, event.detail)
-        detail = f"{budget} instructions are used up"
+        detail = f"the budget of {budget} instructions is used up"
         return Stop("budget", self._engine.read("pc"), self._retired - before, detail)
 
     def _go(self, limit: int) -> None:
@@ -185,6 +204,7 @@ class Runner:
             complaint = self._engine.run(self._engine.read("pc"), limit)
         finally:
             self._running = False
+            self._start = self._handled = None  # whatever comes now is a new visit
             self._retired += self._engine.attempted - self._lost
         if self._unbacked is not None:
             self._abort_unbacked(self._unbacked)
@@ -202,23 +222,21 @@ class Runner:
 
     def _idle(self, pc: int) -> _Event | None:
         """The engine came back by itself: after WFI, or after a hint such as WFE or YIELD, which goes on."""
-        self._start = self._handled = None
         return _Event("wfi") if self._read_instruction(pc - 4) == _WFI else None
 
     def _reached(self, pc: int) -> _Event | None:
-        """Call the callbacks of `pc`; they may change anything, PC too."""
-        self._event = None
-        fresh = pc != self._start
-        if self._handled != pc:
+        """Call the callbacks of `pc`, which may change anything, PC too; then see whether the run ends."""
+        visit, self._event, self._visit = self._visit, None, _NO_VISIT
+        if visit.call:
             self._handled = pc
             for callback in tuple(self._callbacks.get(pc, ())):
                 callback()
         if self._event is not None:
             return self._event
         now = self._engine.read("pc")
-        if now in self._until and (fresh or now != pc):
+        if now in self._until if now != pc else visit.end:
             return _Event("address")
-        self._start = now if now == pc else None
+        self._start = pc if now == pc else None
         return None
 
     # -- addresses to stop at ---------------------------------------------------------------------------
@@ -243,7 +261,11 @@ class Runner:
         pending = va in self._callbacks and not (first and va == self._handled)
         if awaited or pending:
             self._lost += 1  # counted, but it does not execute now
-            self._event = _Event("reached")
+            self._arrive(_Visit(call=pending, end=awaited))
+
+    def _arrive(self, visit: _Visit) -> None:
+        self._event, self._visit = _Event("reached"), visit
+        if self._running:
             self._engine.stop()
 
     # -- exceptions -------------------------------------------------------------------------------------
@@ -254,8 +276,7 @@ class Runner:
             return
         record = self._engine.pending()
         if index == FETCH_ABORT and pc in self._until:
-            self._event = _Event("reached")  # a return address that nothing maps: as good as an instruction
-            self._engine.stop()
+            self._arrive(_Visit(end=True))  # a return address that nothing maps: as good as an instruction
             return
         if index not in (SVC, HVC, SMC, FETCH_ABORT):
             self._lost += 1
@@ -287,7 +308,7 @@ class Runner:
         """The engine stopped at an access that nothing answers: an external abort."""
         pc = self._engine.read("pc")
         if access.access == "x" and pc in self._until:
-            self._event = _Event("reached")
+            self._arrive(_Visit(end=True))
             return
         if access.access != "x":
             self._retired -= 1
