@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.arch.regime import Half
-from harness.errors import CallError, HarnessError
+from harness.errors import CallError, HarnessError, ImageError
 from harness.image import ElfImage
 from harness.image.types import CType, Pointer, sizeof, strip
 from harness.image.unwind import Backtrace
@@ -124,8 +124,14 @@ class Kernel:
         if name in image.types.enumerators:
             return image.types.enumerators[name]
         if name in image.macros:
-            return image.macros[name]
+            return self._macro(name)
         raise AttributeError(f"{image.path.name} has no function, variable, enumerator or macro {name!r}")
+
+    def _macro(self, name: str) -> int | str:
+        try:
+            return self.image.macros.value(name)
+        except ImageError as error:
+            raise AttributeError(str(error)) from None
 
     def __dir__(self) -> list[str]:
         image = self.image
