@@ -40,6 +40,7 @@ step() {
     set -e
     kill $shown 2>/dev/null || true
     wait $shown 2>/dev/null || true
+    shown=
     if [ $status -ne 0 ]; then
         grep -E '(error|\*\*\*|^[EW]):? ' "$LOG" | tail >&2
         fail "failed at: $3. The whole log: $LOG"
@@ -198,6 +199,9 @@ main() {
     need cc c++ make tar xz sed awk find
     mkdir -p "$WORK"
     touch "$LOG"
+    shown=
+    trap 'kill $shown 2>/dev/null || true' EXIT
+    trap 'echo; echo "Stopped. Call it again to go on."; exit 130' INT TERM
     echo "Building $TARGET-gcc $GCC in $WORK (log: build.log) with $JOBS jobs."
     step fetch_sources 20 'download the sources'
     step fetch_host_packages 40 'download host packages'
