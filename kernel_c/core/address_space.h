@@ -2,7 +2,7 @@
 #ifndef CORE_ADDRESS_SPACE_H
 #define CORE_ADDRESS_SPACE_H
 
-#include "core/vma_tree.h"
+#include "lukos/vma_tree.h"
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lukos/vmm.h"

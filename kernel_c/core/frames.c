@@ -83,6 +83,25 @@ static void block_release(struct frame *head, unsigned order)
     free_list_push(head, order);
 }
 
+/* Free count frames, none of which is the head of a block, as the largest blocks there can be. */
+static void range_release(struct frame *frame, size_t count)
+{
+    uint64_t number = pool.first + index_of(frame);
+
+    while (count > 0) {
+        unsigned order = log2_floor(count);
+
+        if (number != 0 && (unsigned)__builtin_ctzll(number) < order) {
+            order = (unsigned)__builtin_ctzll(number);
+        }
+        order = order > FRAME_MAX_ORDER ? FRAME_MAX_ORDER : order;
+        block_release(frame, order);
+        frame += BIT(order);
+        number += BIT(order);
+        count -= BIT(order);
+    }
+}
+
 /* Take a free block of at least this order off its list and split it down to it. */
 static struct frame *block_take(unsigned order)
 {
@@ -192,17 +211,7 @@ void frames_add(paddr_t start, paddr_t end)
     lock_acquire(&pool.lock);
     pool.by_purpose[FRAME_NONE] += last - number;
     pool.by_purpose[FRAME_FREE] += last - number;
-    while (number < last) {
-        unsigned order = 0;
-
-        while (order < FRAME_MAX_ORDER && is_aligned(number, BIT(order + 1)) &&
-               number + BIT(order + 1) <= last) {
-            order++;
-        }
-        block_release(frame, order);
-        frame += BIT(order);
-        number += BIT(order);
-    }
+    range_release(frame, last - number);
     lock_release(&pool.lock);
 }
 
@@ -265,13 +274,24 @@ void frames_free(paddr_t start, size_t count)
     poison_fill(head, count);
     pool.by_purpose[head->purpose] -= count;
     pool.by_purpose[FRAME_FREE] += count;
-    for (size_t done = 0; done < count;) {
-        unsigned order = head[done].order;
-
-        block_release(head + done, order);
-        done += BIT(order);
+    for (size_t done = 0; done < count; done += BIT(head[done].order)) {
+        head[done].purpose = FRAME_NONE;
     }
+    range_release(head, count);
     lock_release(&pool.lock);
+}
+
+void frames_split(paddr_t start, size_t count, unsigned order)
+{
+    struct frame *head = frame_of(start);
+    struct frame model = {.purpose = head->purpose, .order = order & 31U};
+
+    for (size_t done = 0; done < count; done += BIT(order)) {
+        uint8_t poison = head[done].poison;
+
+        head[done] = model;
+        head[done].poison = poison;
+    }
 }
 
 struct frame *frame_of(paddr_t pa)

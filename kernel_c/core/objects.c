@@ -11,7 +11,7 @@
 
 /* The head of a frame of objects. */
 struct slab {
-    const struct object_cache *cache;
+    struct object_cache *cache;
     struct list link; /* in the cache's partial list while there is room */
     uint64_t live[BITMAP_WORDS];
     uint64_t used;
@@ -120,6 +120,11 @@ void object_free(struct object_cache *cache, void *object)
         frames_free(vmm_arch_ram_address(slab), 1);
     }
     lock_release(&cache->lock);
+}
+
+struct object_cache *object_cache_of(const void *object)
+{
+    return slab_of(object)->cache;
 }
 
 bool object_is_live(const struct object_cache *cache, const void *object)

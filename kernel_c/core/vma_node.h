@@ -2,7 +2,7 @@
 #ifndef CORE_VMA_NODE_H
 #define CORE_VMA_NODE_H
 
-#include "core/vma_tree.h"
+#include "lukos/vma_tree.h"
 #include "lib/bits.h"
 
 /* What the nodes of a vma_tree are made of; private to vma_tree*.c. */

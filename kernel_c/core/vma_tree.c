@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vma_tree.h"
+#include "lukos/vma_tree.h"
 
 #include "core/vma_node.h"
 #include "lib/assert.h"

@@ -24,13 +24,14 @@ enum frame_purpose {
     FRAME_TABLE,  /* a translation table */
     FRAME_OBJECT, /* a page of the object allocator */
     FRAME_REGION, /* backs a region */
+    FRAME_PAGE,   /* backs pages of a VMA, one leaf for each block */
     FRAME_PURPOSES,
 };
 
 struct frame {
     uint32_t next; /* FREE: the list of its order. OBJECT: the list of its cache. By frame index */
     uint32_t prev;
-    uint16_t used; /* TABLE: descriptors that are not zero. OBJECT: objects handed out */
+    uint16_t used; /* TABLE: descriptors that are not zero. PAGE: references beyond the first */
     uint8_t purpose;
     uint8_t order : 5;
     uint8_t poison : 3;
@@ -56,6 +57,26 @@ paddr_t frames_alloc(size_t count, unsigned align_order, enum frame_purpose purp
 
 /* Release what frames_alloc() gave: all of it at once. Panics on anything else. */
 void frames_free(paddr_t start, size_t count);
+
+/*
+ * Make count frames, allocated together, allocations of 2^order frames each, so that they can be
+ * released apart.
+ */
+void frames_split(paddr_t start, size_t count, unsigned order);
+
+/*
+ * Frames to be released together, later: runs of consecutive ones, in the order they are added.
+ * The records are in the frames themselves, so this never needs memory.
+ */
+struct frame_runs {
+    struct frame *first;
+    struct frame *last;
+};
+
+void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count);
+
+/* Release them all. Frames with more references lose one. */
+void frame_runs_release(struct frame_runs *runs);
 
 /* The record of a frame; NULL when it is not managed. */
 struct frame *frame_of(paddr_t pa);

@@ -29,6 +29,9 @@ void object_cache_init(struct object_cache *cache, const char *name, size_t size
 void *object_alloc(struct object_cache *cache);
 void object_free(struct object_cache *cache, void *object);
 
+/* The cache that a live object is from. */
+struct object_cache *object_cache_of(const void *object);
+
 /* True when the pointer, whatever it is, is a live object of this cache. */
 bool object_is_live(const struct object_cache *cache, const void *object);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORE_VMA_TREE_H
-#define CORE_VMA_TREE_H
+#ifndef LUKOS_VMA_TREE_H
+#define LUKOS_VMA_TREE_H
 
 #include <stdbool.h>
 #include <stddef.h>

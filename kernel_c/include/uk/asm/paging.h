@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef UK_ASM_PAGING_H
+#define UK_ASM_PAGING_H
+
+#include <uk/arch/types.h>
+
+/*
+ * The part of uk/arch/paging.h that is AArch64's: VMSAv8-64 descriptors with a 4K granule and
+ * up to four levels, numbered from the page up.
+ */
+typedef __u64 __pte_t;
+
+/* What a page table has beside its root: see arch/aarch64/context.h. */
+struct ukarch_pagetable {
+    unsigned root_level; /* as the Arm ARM counts */
+    __u64 tag;           /* generation and ASID */
+};
+
+#define PT_LEVELS 4
+#define PT_LEVEL_SHIFT 9
+#define PT_PTES_PER_LEVEL 512
+#define PT_Lx_PTES(lvl) PT_PTES_PER_LEVEL
+#define PT_MAP_LEVEL_MAX (PT_LEVELS - 2)
+#define PT_Lx_IDX(vaddr, lvl) (((vaddr) >> PAGE_Lx_SHIFT(lvl)) & (PT_PTES_PER_LEVEL - 1))
+
+#define PT_Lx_PTE_INVALID(lvl) 0x0UL
+#define PT_Lx_PTE_PRESENT(pte, lvl) ((pte) & 1UL)
+#define PT_Lx_PTE_CLEAR_PRESENT(pte, lvl) ((pte) & ~1UL)
+#define PAGE_Lx_IS(pte, lvl) ((lvl) == PAGE_LEVEL || ((pte) & 3UL) == 1UL)
+#define PT_Lx_PTE_PADDR(pte, lvl) ((pte) & 0x0000FFFFFFFFF000UL)
+
+#define PAGE_ATTR_PROT_MASK 0x0f
+#define PAGE_ATTR_PROT_SHIFT 0
+#define PAGE_ATTR_PROT_NONE 0x00
+#define PAGE_ATTR_PROT_READ 0x01
+#define PAGE_ATTR_PROT_WRITE 0x02
+#define PAGE_ATTR_PROT_EXEC 0x04
+
+#define PAGE_ATTR_TYPE_MASK 0x07
+#define PAGE_ATTR_TYPE_SHIFT 5
+#define PAGE_ATTR_TYPE_NORMAL_WB (0 << PAGE_ATTR_TYPE_SHIFT)
+#define PAGE_ATTR_TYPE_NORMAL_WT (1 << PAGE_ATTR_TYPE_SHIFT)
+#define PAGE_ATTR_TYPE_NORMAL_NC (2 << PAGE_ATTR_TYPE_SHIFT)
+#define PAGE_ATTR_TYPE_DEVICE_nGnRnE (3 << PAGE_ATTR_TYPE_SHIFT)
+#define PAGE_ATTR_TYPE_DEVICE_nGnRE (4 << PAGE_ATTR_TYPE_SHIFT)
+#define PAGE_ATTR_TYPE_DEVICE_GRE (5 << PAGE_ATTR_TYPE_SHIFT)
+
+#define PAGE_ATTR_SHAREABLE_MASK 0x03
+#define PAGE_ATTR_SHAREABLE_SHIFT 8
+#define PAGE_ATTR_SHAREABLE_NS (0 << PAGE_ATTR_SHAREABLE_SHIFT)
+#define PAGE_ATTR_SHAREABLE_IS (1 << PAGE_ATTR_SHAREABLE_SHIFT)
+#define PAGE_ATTR_SHAREABLE_OS (2 << PAGE_ATTR_SHAREABLE_SHIFT)
+
+/* In no half that is translated, and aligned to the largest page. */
+#define __VADDR_INV 0xBAADBAAD80000000UL
+#define __PADDR_INV 0xBAADBAAD80000000UL
+
+#endif
