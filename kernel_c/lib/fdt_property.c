@@ -93,10 +93,10 @@ static int read_cells(const struct fdt *fdt, int node, const char *name, uint32_
 }
 
 /* The number in so many cells; false when it needs more than 64 bits. */
-static bool load_cells(const uint8_t *at, unsigned cells, uint64_t *value)
+static bool load_cells(const uint8_t *at, size_t cells, uint64_t *value)
 {
     *value = 0;
-    for (unsigned i = 0; i < cells; i++) {
+    for (size_t i = 0; i < cells; i++) {
         if (*value >> 32 != 0)
             return false;
         *value = *value << 32 | fdt_load_u32(at + 4 * i);
@@ -104,8 +104,8 @@ static bool load_cells(const uint8_t *at, unsigned cells, uint64_t *value)
     return true;
 }
 
-static int load_reg(const uint8_t *at, unsigned address_cells, unsigned size_cells,
-                    uint64_t *address, uint64_t *size)
+static int load_reg(const uint8_t *at, size_t address_cells, size_t size_cells, uint64_t *address,
+                    uint64_t *size)
 {
     uint64_t found_address, found_size;
 
@@ -139,8 +139,7 @@ int fdt_reg(const struct fdt *fdt, int node, size_t index, uint64_t *address, ui
         return -EINVAL;
     if (index >= length / entry)
         return -ENOENT;
-    return load_reg(reg + index * entry, (unsigned)address_cells, (unsigned)size_cells, address,
-                    size);
+    return load_reg(reg + index * entry, (size_t)address_cells, (size_t)size_cells, address, size);
 }
 
 int fdt_reserve_entry(const struct fdt *fdt, size_t index, uint64_t *address, uint64_t *size)

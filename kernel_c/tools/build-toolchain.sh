@@ -54,7 +54,7 @@ progress() {
     [ -t 1 ] || return 0
     before=$(wc -l <"$LOG")
     while kill -0 $$ 2>/dev/null; do
-        percent=$((($(wc -l <"$LOG") - before) * 100 / $1))
+        percent=$((($(wc -l <"$LOG" 2>/dev/null) - before) * 100 / $1))
         [ $percent -lt 99 ] || percent=99
         printf '\r[%d/%d] %-28s %3d %%' $count $STEPS "$2" $percent
         sleep 1

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ImageError
-from harness.image import ElfImage
+from harness.image import ElfImage, Symbol, SymbolTable
 
 PHDR_OFFSET, E_TYPE, E_MACHINE = 32, 16, 18
 
@@ -69,6 +69,32 @@ def test_label_without_size_reaches_to_end_of_section_only(sample: ElfImage) -> 
     assert sample.symbol_at(label.address + 4) == (label, 4)
     assert sample.symbol_at(0xFFFF_0000_0000_0000) is None
     assert sample.symbol_at(0) is None
+
+
+def test_functions_and_global_symbols_are_preferred() -> None:
+    """Of two names for one address the function's is taken, of two symbols of one name the global one."""
+    local = Symbol("twin", 0x100, 8, "function", is_global=False, section=1)
+    other = Symbol("twin", 0x200, 8, "function", is_global=True, section=1)
+    label = Symbol("alias", 0x200, 8, "label", is_global=True, section=1)
+    for order in ((local, other, label), (label, other, local)):
+        table = SymbolTable(order, {1: 0x300})
+        assert table["twin"] == other
+        assert table.at(0x204) == (other, 4)
+        assert set(table.named("twin")) == {local, other}
+
+
+def test_dropped_code_has_no_source(any_compiler, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """What the linker dropped is described at address 0 or the like, which is not taken for code."""
+    source = tmp_path / "dropped.c"
+    source.write_text("long value; void dropped(void) { value = 1; }\nvoid _start(void) { value = 2; }\n")
+    options = ("-ffunction-sections", "-Wl,--gc-sections", "-Wl,-e,_start")
+    image = ElfImage.load(any_compiler.build([source], tmp_path / "dropped.elf", *options))
+    assert "dropped" not in image.symbols
+    assert not image.functions["dropped"].is_callable
+    assert image.source_at(image.entry)[0].function == "_start"
+    for address in range(0, 32, 4):
+        assert image.source_at(address) == ()
+        assert image.location(address) is None
 
 
 def test_unknown_symbol_suggests_near_names(sample: ElfImage) -> None:
@@ -158,7 +184,7 @@ def use_everything(image: ElfImage) -> None:
     assert list(image.lines.all()) is not None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_never_raise_anything_but_image_errors(plain_path: Path, data: st.DataObject) -> None:
     """Whatever bytes are damaged, the file is read or refused with an ImageError."""

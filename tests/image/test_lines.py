@@ -8,6 +8,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from harness.image import ElfImage
+from harness.image.lines import _run
 
 MAIN = Path(__file__).parent / "sample/main.c"
 
@@ -33,6 +34,26 @@ def test_rows_are_those_of_pyelftools(sample_path: Path, sample: ElfImage) -> No
     rows = {row for unit in units for rows, _ in sample.lines.sequences(unit) for row in rows}
     assert expected
     assert expected == {(row.address, row.file, row.line, row.column, row.is_stmt) for row in rows}
+
+
+class Program:
+    """A line number program with the header that GCC writes for AArch64."""
+
+    def __init__(self, code: bytes) -> None:
+        self.header = {
+            "opcode_base": 13, "standard_opcode_lengths": [0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1],
+            "default_is_stmt": 1, "minimum_instruction_length": 4, "line_base": -5, "line_range": 14,
+        }  # fmt: skip
+        self.program_start_offset, self.program_end_offset = 0, len(code)
+
+
+def test_rare_opcodes_advance_as_the_standard_says() -> None:
+    """const_add_pc, fixed_advance_pc and operands of unknown kinds (DWARF 5, 6.2.5.2)."""
+    # const_add_pc adds (255 - 13) // 14 instructions, fixed_advance_pc bytes; set_isa has one operand.
+    code = bytes([8, 1, 9, 0x34, 0x12, 1, 12, 7, 1, 0, 1, 1])
+    ((rows, end),) = list(_run(Program(code), code))  # type: ignore[arg-type]
+    assert [row.address for row in rows] == [68, 68 + 0x1234, 68 + 0x1234]
+    assert end == 68 + 0x1234
 
 
 def test_functions_begin_in_their_source(sample: ElfImage) -> None:

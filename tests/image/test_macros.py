@@ -207,6 +207,8 @@ def lookup(*definitions: str):  # type: ignore[no-untyped-def]
         (["F(x) x", "G F"], "G (2) G", "2 F"),
         (["CAT(a,b) a##b", "XY 3"], "CAT(X,Y)", "3"),
         (["CAT(a,b) a##b", "X 1"], "CAT(X,)", "1"),
+        (["CAT(a,b) a##b", "A 1", "AB 7"], "CAT(A,B)", "7"),
+        (["A A B", "ID(x) x"], "ID(A)", "A B"),
         (["STR(x) #x"], 'STR("a\\n")', '"\\"a\\\\n\\""'),
         (["V(f,...) f(__VA_ARGS__)"], "V(g,1,(2,3))", "g ( 1 , ( 2 , 3 ) )"),
         (["N() 5"], "N() N", "5 N"),

@@ -26,7 +26,7 @@ def test_struct_members_have_the_offsets_of_aapcs64(holder: Struct) -> None:
     """Offsets are those the ABI gives, members of anonymous unions and structs included."""
     expected = {
         "id": 0, "low": 8, "middle": 8, "high": 12, "next": 16, "name": 24, "ready": 29,
-        "number": 32, "left": 32, "right": 34, "colour": 36, "call": 40, "grid": 48, "tail": 54,
+        "number": 32, "left": 32, "right": 34, "top": 34, "colour": 36, "call": 40, "grid": 48, "tail": 54,
     }  # fmt: skip
     assert expected == {member.name: member.offset for member in holder.fields()}
     assert sizeof(holder) == 56
@@ -36,7 +36,7 @@ def test_struct_members_have_the_offsets_of_aapcs64(holder: Struct) -> None:
 def test_bit_fields_count_from_the_least_significant_bit(holder: Struct) -> None:
     """Bit fields have the position and width that the little-endian ABI gives them."""
     bits = {m.name: (m.bit_offset, m.bit_size) for m in holder.fields() if m.bit_size is not None}
-    assert bits == {"low": (64, 3), "middle": (67, 12), "high": (96, 7)}
+    assert bits == {"low": (64, 3), "middle": (67, 12), "high": (96, 7), "right": (272, 4), "top": (276, 12)}
 
 
 def test_types_are_spelt_as_in_c(holder: Struct) -> None:
@@ -153,6 +153,27 @@ def test_inlined_away_functions_are_not_callable(sample: ElfImage) -> None:
     wrapped = sample.functions["wrapped"]
     assert str(wrapped) == "int wrapped(struct holder *holder, int value)"
     assert (wrapped.address, wrapped.is_callable) == (None, False)
+
+
+CHANGED = """
+struct big { long a, b; };
+volatile long sink;
+static __attribute__((noinline)) long changed(struct big *big, long unused, long used)
+{ sink++; return big->b + used + sink; }
+__attribute__((noinline)) long kept(struct big *big, long unused, long used)
+{ return changed(big, unused, used); }
+void _start(void) { struct big big = {sink, sink}; sink = kept(&big, 1, sink) + changed(&big, 2, sink); }
+"""
+
+
+def test_functions_whose_arguments_were_changed_are_not_callable(compiler, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A static function that lost an argument to optimisation must not be called by its C prototype."""
+    source = tmp_path / "changed.c"
+    source.write_text(CHANGED)
+    image = ElfImage.load(compiler.build([source], tmp_path / "changed.elf", "-Wl,-e,_start"))
+    assert image.functions["kept"].is_callable
+    assert not image.functions["changed"].is_callable
+    assert len(image.functions["changed"].parameters) == 3
 
 
 def test_static_functions_of_one_name_are_kept_apart(sample: ElfImage) -> None:

@@ -322,9 +322,11 @@ class NoFrames:
         """There are no such sections."""
 
 
-def frames_of(program: bytes, *, augmentation: bytes = b"\0", column: int = 30) -> list[FrameInfo]:
+def frames_of(
+    program: bytes, *, augmentation: bytes = b"\0", column: int = 30, initial: bytes = b"\x0c\x1f\x00"
+) -> list[FrameInfo]:
     """A .debug_frame with one CIE (CFA = sp + 0) and one FDE of the given program at 0x1000."""
-    cie = b"\xff\xff\xff\xff\x03" + augmentation + bytes([4, 0x78, column]) + b"\x0c\x1f\x00"
+    cie = b"\xff\xff\xff\xff\x03" + augmentation + bytes([4, 0x78, column]) + initial
     fde = struct.pack("<IQQ", 0, 0x1000, 0x100) + program
     data = b"".join(struct.pack("<I", len(part)) + part for part in (cie, fde))
     return list(read_frames(data, 0, is_eh=False))
@@ -348,6 +350,25 @@ def test_state_is_remembered_and_restored() -> None:
     inside, after = rows(b"\x9e\x01\x0a\x0e\x20\xde\x42\x0b", 0x1000, 0x1008)
     assert (inside.offset, dict(inside.rules)) == (32, {})
     assert (after.offset, dict(after.rules)) == (0, {30: Rule("offset", -8)})
+
+
+def test_restore_brings_back_the_initial_rule() -> None:
+    """DW_CFA_restore of a register that the CIE has a rule for brings that rule back."""
+    (frame,) = frames_of(b"\x9e\x01\x41\xde", initial=b"\x0c\x1f\x00\x9e\x03")
+    assert dict(row_at(frame, 0x1000).rules) == {30: Rule("offset", -8)}
+    assert dict(row_at(frame, 0x1004).rules) == {30: Rule("offset", -24)}
+
+
+def test_rules_that_lead_in_a_circle_end(sample: ElfImage) -> None:
+    """Rules by which a function is its own caller (x30 is in x19, the stack does not move) end the walk."""
+
+    class Circle(Unwinder):
+        def info_at(self, address: int) -> FrameInfo | None:
+            return frames_of(b"\x09\x1e\x13")[0]
+
+    trace = Circle(sample).backtrace(lambda _: 0x1010, lambda _, size: bytes(size))
+    assert [frame.pc for frame in trace] == [0x1010]
+    assert "repeats itself" in trace.reason
 
 
 def test_signed_factored_cfa_offsets_use_the_data_alignment() -> None:

@@ -5,6 +5,7 @@
  * From reset to C in the upper half. Entered at IMAGE_PA, at EL2 or EL1, MMU off, with the device
  * tree's address or anything else in x0. One CPU: the others wait in the firmware (PSCI).
  */
+    .cfi_sections .debug_frame
     .section .boot.text.entry, "ax"
     .global _start
     .type _start, %function

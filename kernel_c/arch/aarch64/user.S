@@ -11,6 +11,7 @@
 #define KEPT_SIZE 112
 #define KEPT_REGISTERS 96
 
+    .cfi_sections .debug_frame
     .section .text.user, "ax"
 
 /* unsigned user_enter(struct user_registers *registers): the vector that ended it. */

@@ -73,6 +73,7 @@
     b       el1_exception
     .endm
 
+    .cfi_sections .debug_frame
     .section .text.vectors, "ax"
     .balign 2048
     .global vectors

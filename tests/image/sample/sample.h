@@ -44,7 +44,8 @@ struct holder {
     union {
         int number;
         struct {
-            uint16_t left, right;
+            uint16_t left;
+            uint16_t right : 4, top : 12;
         };
     };
     enum colour colour;
