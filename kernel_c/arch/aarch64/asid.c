@@ -63,11 +63,11 @@ static void roll_over(void)
     memset(asids.lent, 0, sizeof(asids.lent));
     lend(0);
     for (unsigned i = 0; i < VMM_CPUS; i++) {
-        struct context *active = cpus[i].active;
+        struct uk_pagetable *active = cpus[i].active;
 
         if (active != NULL) {
-            active->tag = asids.generation | asid_of(active->tag);
-            lend(asid_of(active->tag));
+            active->arch.tag = asids.generation | asid_of(active->arch.tag);
+            lend(asid_of(active->arch.tag));
         }
     }
     asids.hint = 1;

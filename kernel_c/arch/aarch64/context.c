@@ -2,7 +2,9 @@
 #include "context.h"
 
 #include "cpu.h"
+#include "lukos/frames.h"
 #include "lukos/objects.h"
+#include "lukos/status.h"
 #include "mmu.h"
 #include "table.h"
 #include "tlb.h"
@@ -26,36 +28,52 @@ unsigned vmm_arch_cpu(void)
 void vmm_arch_init(void)
 {
     asid_init();
-    object_cache_init(&contexts, "context", align_up(sizeof(struct context), 8));
+    object_cache_init(&contexts, "context", align_up(sizeof(struct uk_pagetable), 8));
+}
+
+int context_init(struct uk_pagetable *context)
+{
+    pte_t *root = table_alloc();
+
+    if (root == NULL) {
+        return -ENOMEM;
+    }
+    *context = (struct uk_pagetable){
+        .pt_vbase = (vaddr_t)root,
+        .pt_pbase = vmm_arch_ram_address(root),
+        .fa = frames_uk_falloc(),
+        .arch = {.root_level = USER_ROOT_LEVEL},
+    };
+    return 0;
+}
+
+void context_fini(struct uk_pagetable *context)
+{
+    ASSERT(!vmm_arch_is_active(context));
+    tlb_flush_asid(context->arch.tag);
+    asid_release(context->arch.tag);
+    mmu_free_tables(context);
 }
 
 void *vmm_arch_context_create(address_space_t *as)
 {
-    struct context *context = object_alloc(&contexts);
+    struct uk_pagetable *context = object_alloc(&contexts);
 
     if (context == NULL) {
         return NULL;
     }
-    context->root = table_alloc();
-    if (context->root == NULL) {
+    if (context_init(context) != 0) {
         object_free(&contexts, context);
         return NULL;
     }
-    context->root_pa = vmm_arch_ram_address(context->root);
-    context->root_level = USER_ROOT_LEVEL;
-    context->as = as;
+    context->arch.as = as;
     return context;
 }
 
 void vmm_arch_context_destroy(void *ctx)
 {
-    struct context *context = ctx;
-
-    ASSERT(!vmm_arch_is_active(ctx));
-    tlb_flush_asid(context->tag);
-    asid_release(context->tag);
-    mmu_free_tables(context);
-    object_free(&contexts, context);
+    context_fini(ctx);
+    object_free(&contexts, ctx);
 }
 
 /* Table and ASID change in one store: there is no moment with one of each (D8.16.2). */
@@ -73,14 +91,24 @@ void context_leave(void)
 
 void vmm_arch_activate(void *ctx)
 {
-    struct context *context = ctx;
+    struct uk_pagetable *context = ctx;
 
     if (context == NULL) {
         context_leave();
         return;
     }
-    ttbr0_write(context->root_pa, asid_acquire(&context->tag));
+    ttbr0_write(context->pt_pbase, asid_acquire(&context->arch.tag));
     cpu_this()->active = context;
+}
+
+struct uk_pagetable *vmm_arch_kernel_context(void)
+{
+    return &kernel_context;
+}
+
+struct uk_pagetable *vmm_arch_active(void)
+{
+    return cpu_this()->active;
 }
 
 bool vmm_arch_is_active(const void *ctx)

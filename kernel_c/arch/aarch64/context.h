@@ -5,23 +5,28 @@
 #include "asid.h"
 #include "lukos/vmm.h"
 #include "pte.h"
+#include <uk/plat/paging.h>
 
-/* What stands behind the context of lukos/vmm_arch.h. */
-struct context {
-    pte_t *root;
-    paddr_t root_pa;
-    unsigned root_level;
-    asid_tag_t tag;
-    address_space_t *as; /* NULL: the kernel's own half */
-};
+/* The context of lukos/vmm_arch.h is a page table of uk/plat/paging.h, with its ASID. */
 
 /* The kernel's half, whose root the boot made. */
-extern struct context kernel_context;
+extern struct uk_pagetable kernel_context;
+
+/* Make an empty one in place. -ENOMEM. */
+int context_init(struct uk_pagetable *context);
+
+/* Destroy what context_init() made, with all its tables. It must be inactive. */
+void context_fini(struct uk_pagetable *context);
 
 /* Translate for no address space on this CPU. */
 void context_leave(void);
 
-static inline bool context_is_kernel(const struct context *context)
+static inline pte_t *context_root(const struct uk_pagetable *context)
+{
+    return (pte_t *)context->pt_vbase;
+}
+
+static inline bool context_is_kernel(const struct uk_pagetable *context)
 {
     return context == &kernel_context;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lukos/vmm_arch.h"
 
+#include "attributes.h"
 #include "context.h"
 #include "layout.h"
 #include "lukos/frames.h"
@@ -12,28 +13,16 @@
 #define USER_END BIT(LUKOS_VA_BITS)
 #define USER_LOWEST UINT64_C(0x10000) /* what we choose is above: a NULL with an offset faults */
 
-static const pte_t user_attributes[] = {
-    [AS_REGION_NO_ACCESS] = PTE_USER_NONE,
-    [AS_REGION_RO] = PTE_USER_RO,
-    [AS_REGION_RW] = PTE_USER_RW,
-    [AS_REGION_RX] = PTE_USER_RX,
+static const unsigned long prop_attr[] = {
+    [AS_REGION_NO_ACCESS] = PAGE_ATTR_PROT_NONE,
+    [AS_REGION_RO] = PAGE_ATTR_PROT_READ,
+    [AS_REGION_RW] = PAGE_ATTR_PROT_RW,
+    [AS_REGION_RX] = PAGE_ATTR_PROT_RX,
 };
 
-static const pte_t kernel_attributes[] = {
-    [AS_REGION_NO_ACCESS] = PTE_KERNEL_NONE,
-    [AS_REGION_RO] = PTE_KERNEL_RO,
-    [AS_REGION_RW] = PTE_KERNEL_RW,
-    [AS_REGION_RX] = PTE_KERNEL_RX,
-};
-
-static struct context *context_of(void *ctx)
+static struct uk_pagetable *context_of(void *ctx)
 {
     return ctx == NULL ? &kernel_context : ctx;
-}
-
-static pte_t attributes_of(const struct context *context, address_space_region_prop_t prop)
-{
-    return context_is_kernel(context) ? kernel_attributes[prop] : user_attributes[prop];
 }
 
 /* True when [va, va + len) is not empty and lies in [low, high). */
@@ -48,7 +37,7 @@ bool vmm_arch_va_valid(const void *va, size_t len)
 }
 
 /* What vmm_arch_map() and its kind may be asked for in this context. */
-static int validate(const struct context *context, vaddr_t va, size_t len)
+static int validate(const struct uk_pagetable *context, vaddr_t va, size_t len)
 {
     bool kernel = context_is_kernel(context);
 
@@ -73,13 +62,13 @@ size_t vmm_arch_boundary(size_t len)
 
 void *vmm_arch_get_free_range(void *context, size_t len)
 {
-    const struct context *user = context;
+    const struct uk_pagetable *user = context;
 
-    if (user == NULL || user->as == NULL || len == 0 || len > USER_END) {
+    if (user == NULL || user->arch.as == NULL || len == 0 || len > USER_END) {
         return NULL;
     }
     len = align_up(len, PAGE_SIZE);
-    return (void *)vmm_find_hole(user->as, len, vmm_arch_boundary(len), USER_LOWEST, USER_END);
+    return (void *)vmm_find_hole(user->arch.as, len, vmm_arch_boundary(len), USER_LOWEST, USER_END);
 }
 
 void *vmm_arch_alloc_range(size_t len)
@@ -97,7 +86,7 @@ void vmm_arch_free_range(void *pa, size_t len)
 
 int vmm_arch_map(void *ctx, address_space_region_prop_t props, void *va, void *pa, size_t len)
 {
-    struct context *context = context_of(ctx);
+    struct uk_pagetable *context = context_of(ctx);
     vaddr_t start = (vaddr_t)va;
     int status = validate(context, start, len);
 
@@ -109,33 +98,34 @@ int vmm_arch_map(void *ctx, address_space_region_prop_t props, void *va, void *p
     if (status != 0) {
         return status;
     }
-    return mmu_map(context, start, start + len, (paddr_t)pa, attributes_of(context, props));
+    return mmu_map(context, start, start + len, (paddr_t)pa,
+                   attributes_encode(context, prop_attr[props]), PTE_LEVEL_LARGEST);
 }
 
 int vmm_arch_unmap(void *ctx, void *va, size_t len)
 {
-    struct context *context = context_of(ctx);
+    struct uk_pagetable *context = context_of(ctx);
     vaddr_t start = (vaddr_t)va;
     int status = validate(context, start, len);
 
-    return status != 0 ? status : mmu_unmap(context, start, start + len);
+    return status != 0 ? status : mmu_unmap(context, start, start + len, NULL);
 }
 
 int vmm_arch_protect(void *ctx, address_space_region_prop_t props, void *va, size_t len)
 {
-    struct context *context = context_of(ctx);
+    struct uk_pagetable *context = context_of(ctx);
     vaddr_t start = (vaddr_t)va;
     int status = (unsigned)props > AS_REGION_RX ? -EINVAL : validate(context, start, len);
 
     if (status != 0) {
         return status;
     }
-    return mmu_protect(context, start, start + len, attributes_of(context, props));
+    return mmu_protect(context, start, start + len, attributes_encode(context, prop_attr[props]));
 }
 
 void *vmm_arch_v2p(void *ctx, void *va)
 {
-    struct context *context = context_of(ctx);
+    struct uk_pagetable *context = context_of(ctx);
     vaddr_t at = (vaddr_t)va;
     vaddr_t base = context_is_kernel(context) ? KERNEL_BASE : 0;
     unsigned level;
@@ -184,4 +174,68 @@ paddr_t vmm_arch_ram_address(const void *va)
     vaddr_t at = (vaddr_t)va;
 
     return range_in(at, 1, KERNEL_BASE, KERNEL_BASE + LINEAR_SIZE) ? at - KERNEL_BASE : 0;
+}
+
+/* ---- pages ---- */
+
+static unsigned arm_level(unsigned level)
+{
+    return PTE_LEVEL_LAST - level;
+}
+
+__pte_t vmm_arch_pte(const void *ctx, unsigned long attr)
+{
+    return attributes_encode(ctx, attr);
+}
+
+int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
+{
+    return mmu_slot(ctx, va, arm_level(level), slot);
+}
+
+void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte, unsigned level)
+{
+    mmu_slot_fill(ctx, slot, pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(level)));
+}
+
+int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte,
+                       unsigned largest)
+{
+    return mmu_map(ctx, va, va + len, pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(largest));
+}
+
+int vmm_arch_pages_unmap(void *ctx, vaddr_t va, size_t len, struct frame_runs *runs)
+{
+    return mmu_unmap(ctx, va, va + len, runs);
+}
+
+int vmm_arch_pages_set_attr(void *ctx, vaddr_t va, size_t len, unsigned long attr)
+{
+    return mmu_protect(ctx, va, va + len, attributes_encode(ctx, attr));
+}
+
+__pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level)
+{
+    unsigned arm;
+    pte_t leaf = mmu_leaf(ctx, va, &arm);
+
+    *level = PTE_LEVEL_LAST - arm;
+    return leaf;
+}
+
+bool vmm_arch_range_valid(const void *ctx, vaddr_t va, size_t len)
+{
+    bool kernel = context_is_kernel(ctx);
+
+    return range_in(va, len, kernel ? KERNEL_WINDOW : PAGE_SIZE, kernel ? BOOT_WINDOW : USER_END);
+}
+
+vaddr_t vmm_arch_range_start(const void *ctx)
+{
+    return context_is_kernel(ctx) ? KERNEL_WINDOW : PAGE_SIZE;
+}
+
+vaddr_t vmm_arch_range_end(const void *ctx)
+{
+    return context_is_kernel(ctx) ? BOOT_WINDOW : USER_END;
 }

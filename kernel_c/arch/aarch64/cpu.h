@@ -5,12 +5,12 @@
 #include "lukos/vmm_arch.h"
 #include "sysreg.h"
 
-struct context;
+struct uk_pagetable;
 
 /* What each CPU has for itself; TPIDR_EL1 points to it. */
 struct cpu {
     unsigned index;
-    struct context *active; /* that TTBR0 translates for; NULL: none */
+    struct uk_pagetable *active; /* that TTBR0 translates for; NULL: none */
 };
 
 extern struct cpu cpus[VMM_CPUS];

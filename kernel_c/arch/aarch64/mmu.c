@@ -9,14 +9,16 @@
 
 struct map_op {
     pte_t attributes;
+    unsigned first_level; /* of leaves: 1 for up to 1G, 3 for pages alone */
     size_t tables; /* needed */
     struct table_stock stock;
 };
 
 /* True when [va, next) is exactly one entry of this level and pa is aligned to it. */
-static bool leaf_fits(vaddr_t va, vaddr_t next, paddr_t pa, unsigned level)
+static bool leaf_fits(const struct map_op *op, vaddr_t va, vaddr_t next, paddr_t pa,
+                      unsigned level)
 {
-    return pte_leaf_allowed(level) && next - va == pte_size(level) &&
+    return level >= op->first_level && next - va == pte_size(level) &&
            is_aligned(pa, pte_size(level));
 }
 
@@ -34,7 +36,7 @@ static int map_prepare(struct map_op *op, const pte_t *table, unsigned level, va
             below = walk_next(pte);
         } else if (pte != 0) {
             return -EEXIST;
-        } else if (leaf_fits(va, next, pa, level)) {
+        } else if (leaf_fits(op, va, next, pa, level)) {
             continue;
         } else {
             op->tables++;
@@ -79,7 +81,7 @@ static void map_commit(struct map_op *op, pte_t *table, unsigned level, vaddr_t 
             map_commit(op, walk_next(*entry), level + 1, va, next, pa, live);
             continue;
         }
-        if (leaf_fits(va, next, pa, level)) {
+        if (leaf_fits(op, va, next, pa, level)) {
             pte_make(entry, pte_leaf(pa, op->attributes, level));
         } else {
             map_link(op, entry, level, va, next, pa, live);
@@ -89,10 +91,11 @@ static void map_commit(struct map_op *op, pte_t *table, unsigned level, vaddr_t 
     walk_count(table, made);
 }
 
-int mmu_map(struct context *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t attributes)
+int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t attributes,
+            unsigned first_level)
 {
-    struct map_op op = {.attributes = attributes};
-    int status = map_prepare(&op, context->root, context->root_level, va, end, pa);
+    struct map_op op = {.attributes = attributes, .first_level = first_level};
+    int status = map_prepare(&op, context_root(context), context->arch.root_level, va, end, pa);
 
     if (status != 0) {
         return status;
@@ -100,7 +103,53 @@ int mmu_map(struct context *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t 
     if (!table_stock_fill(&op.stock, op.tables)) {
         return -ENOMEM;
     }
-    map_commit(&op, context->root, context->root_level, va, end, pa, true);
+    map_commit(&op, context_root(context), context->arch.root_level, va, end, pa, true);
     tlb_publish(context);
     return 0;
+}
+
+/* Hang an empty table under an entry of a live one. */
+static int table_add(pte_t *table, pte_t *entry)
+{
+    pte_t *below = table_alloc();
+
+    if (below == NULL) {
+        return -ENOMEM;
+    }
+    dsb_ishst();
+    pte_make(entry, pte_table(vmm_arch_ram_address(below)));
+    walk_count(table, 1);
+    return 0;
+}
+
+int mmu_slot(struct uk_pagetable *context, vaddr_t va, unsigned level, pte_t **slot)
+{
+    pte_t *table = context_root(context);
+    unsigned at = context->arch.root_level;
+    pte_t *entry = &table[pte_index(va, at)];
+
+    while (at < level) {
+        if (*entry == 0) {
+            int status = table_add(table, entry);
+
+            if (status != 0) {
+                (void)mmu_unmap(context, va, va + pte_size(level), NULL); /* other new tables */
+                return status;
+            }
+        } else if (!pte_is_table(*entry, at)) {
+            return -EEXIST;
+        }
+        table = walk_next(*entry);
+        at++;
+        entry = &table[pte_index(va, at)];
+    }
+    *slot = entry;
+    return *entry == 0 ? 0 : -EEXIST;
+}
+
+void mmu_slot_fill(const struct uk_pagetable *context, pte_t *slot, pte_t leaf)
+{
+    pte_make(slot, leaf);
+    walk_count((const pte_t *)align_down((uintptr_t)slot, PAGE_SIZE), 1);
+    tlb_publish(context);
 }

@@ -3,29 +3,42 @@
 #define AARCH64_MMU_H
 
 #include "context.h"
+#include "lukos/frames.h"
 
 /*
  * Translation tables: map, unmap, protect and look up ranges of a context. Ranges are multiples
  * of 4K that the context translates; what a caller outside may get wrong is checked in
- * contract.c.
+ * contract.c. Blocks that an end of a range cuts are split first, with break-before-make.
  */
 
 /*
- * Map [va, end) to pa on with the largest blocks that fit; attributes as in pte.h. All or
- * nothing: -EEXIST, -ENOMEM.
+ * Map [va, end) to pa on with the largest blocks that fit, at first_level or below; attributes
+ * as in pte.h. All or nothing: -EEXIST, -ENOMEM.
  */
-int mmu_map(struct context *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t attributes);
+int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t attributes,
+            unsigned first_level);
 
-/* -EINVAL: an end lies inside a block. */
-int mmu_unmap(struct context *context, vaddr_t va, vaddr_t end);
+/*
+ * The same for one leaf, in two steps: find the empty slot for it, with the tables above it, then
+ * fill it, which cannot fail. -EEXIST: it is not empty; -ENOMEM: nothing has changed. A slot that
+ * is not filled is given up by mmu_unmap(), which returns tables that hold nothing.
+ */
+int mmu_slot(struct uk_pagetable *context, vaddr_t va, unsigned level, pte_t **slot);
+void mmu_slot_fill(const struct uk_pagetable *context, pte_t *slot, pte_t leaf);
 
-/* As mmu_unmap(), and -EFAULT: something in the range is not mapped. */
-int mmu_protect(struct context *context, vaddr_t va, vaddr_t end, pte_t attributes);
+/*
+ * Unmap whatever is in the range. runs, if not NULL, receives the frames that were mapped; they
+ * may be released, the TLB knows. -ENOMEM: a block cannot be split.
+ */
+int mmu_unmap(struct uk_pagetable *context, vaddr_t va, vaddr_t end, struct frame_runs *runs);
+
+/* Give whatever is in the range other attributes. -ENOMEM as above. */
+int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t attributes);
 
 /* The leaf for va, whether valid or without access, and its level; 0: there is none. */
-pte_t mmu_leaf(const struct context *context, vaddr_t va, unsigned *level);
+pte_t mmu_leaf(const struct uk_pagetable *context, vaddr_t va, unsigned *level);
 
 /* Free every table below the root, and the root. The TLB has forgotten the context. */
-void mmu_free_tables(struct context *context);
+void mmu_free_tables(struct uk_pagetable *context);
 
 #endif

@@ -79,10 +79,7 @@ static inline unsigned pte_index(vaddr_t va, unsigned level)
 }
 
 /* The 4K granule has blocks at levels 1 and 2 only, without FEAT_LPA2. */
-static inline bool pte_leaf_allowed(unsigned level)
-{
-    return level >= 1;
-}
+#define PTE_LEVEL_LARGEST 1U
 
 static inline pte_t pte_leaf(paddr_t pa, pte_t attributes, unsigned level)
 {

@@ -21,7 +21,7 @@ pte_t kernel_root[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 pte_t kernel_level2[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 pte_t kernel_level3[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 
-struct context kernel_context = {.root = kernel_root, .root_level = 1};
+struct uk_pagetable kernel_context = {.pt_vbase = (vaddr_t)kernel_root, .arch = {.root_level = 1}};
 
 /* From the linker script. */
 extern const char boot_end[], image_end[];
@@ -34,7 +34,8 @@ void arch_main(paddr_t fdt);
 static void map_or_panic(vaddr_t va, struct range range, pte_t attributes)
 {
     int status =
-        mmu_map(&kernel_context, va, va + (range.end - range.start), range.start, attributes);
+        mmu_map(&kernel_context, va, va + (range.end - range.start), range.start, attributes,
+                PTE_LEVEL_LARGEST);
 
     if (status != 0) {
         panic("boot: PA [0x%lx, 0x%lx) cannot be mapped: %s", range.start, range.end,
@@ -68,7 +69,7 @@ void arch_main(paddr_t fdt)
     context_leave(); /* the identity map, which has ASID 0 too, is gone: */
     tlb_flush_all();
     isb();
-    kernel_context.root_pa = vmm_arch_ram_address(kernel_root);
+    kernel_context.pt_pbase = vmm_arch_ram_address(kernel_root);
     kernel_main(map_fdt(fdt), fdt);
 }
 

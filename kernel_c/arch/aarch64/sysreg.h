@@ -37,11 +37,19 @@ static inline void dsb_ish(void)
 }
 
 /* MAIR_EL1 (D24.2.120): our attribute indices. */
-enum { ATTR_NORMAL, ATTR_DEVICE };
-#define MAIR_NORMAL_WB UINT64_C(0xFF) /* inner and outer write-back, read and write allocate */
-#define MAIR_DEVICE_NGNRE UINT64_C(0x04)
-#define MAIR_VALUE \
-    ((MAIR_NORMAL_WB << (8 * ATTR_NORMAL)) | (MAIR_DEVICE_NGNRE << (8 * ATTR_DEVICE)))
+enum {
+    ATTR_NORMAL, /* write-back */
+    ATTR_DEVICE, /* nGnRE */
+    ATTR_NORMAL_WT,
+    ATTR_NORMAL_NC,
+    ATTR_DEVICE_NGNRNE,
+    ATTR_DEVICE_GRE,
+};
+#define MAIR_FIELD(value, index) (UINT64_C(value) << (8 * (index)))
+#define MAIR_VALUE                                                                                 \
+    (MAIR_FIELD(0xFF, ATTR_NORMAL) | MAIR_FIELD(0x04, ATTR_DEVICE) |                               \
+     MAIR_FIELD(0xBB, ATTR_NORMAL_WT) | MAIR_FIELD(0x44, ATTR_NORMAL_NC) |                         \
+     MAIR_FIELD(0x00, ATTR_DEVICE_NGNRNE) | MAIR_FIELD(0x0C, ATTR_DEVICE_GRE))
 
 /* TCR_EL1 (D24.2.175) */
 #define TCR_T0SZ MASK(5, 0)

@@ -17,7 +17,7 @@ static uint64_t operand(vaddr_t va, asid_tag_t tag)
 /* The last-level forms leave walk caches alone: enough while every table stays linked. */
 static void invalidate_user(const struct tlb_gather *gather)
 {
-    asid_tag_t tag = gather->context->tag;
+    asid_tag_t tag = gather->context->arch.tag;
 
     for (unsigned i = 0; i < gather->count; i++) {
         if (gather->unlinked != 0) {
@@ -48,7 +48,7 @@ static void invalidate(const struct tlb_gather *gather)
     } else if (kernel) {
         __asm__ volatile("tlbi vmalle1is" : : : "memory");
     } else {
-        TLBI(aside1is, operand(0, gather->context->tag));
+        TLBI(aside1is, operand(0, gather->context->arch.tag));
     }
 }
 
@@ -57,7 +57,7 @@ static void invalidate(const struct tlb_gather *gather)
  * translated must be so again (D8.17.6). For an address space that is not active the change of
  * TTBR0, and for EL0 the exception return, would do; the kernel may use both at once.
  */
-static void synchronize(const struct context *context)
+static void synchronize(const struct uk_pagetable *context)
 {
     if (context_is_kernel(context) || cpu_this()->active == context) {
         isb();
@@ -66,9 +66,9 @@ static void synchronize(const struct context *context)
 
 void tlb_flush(const struct tlb_gather *gather)
 {
-    const struct context *context = gather->context;
+    const struct uk_pagetable *context = gather->context;
 
-    if (gather->count == 0 || (!context_is_kernel(context) && !asid_is_current(context->tag))) {
+    if (gather->count == 0 || (!context_is_kernel(context) && !asid_is_current(context->arch.tag))) {
         return;
     }
     dsb_ishst();
@@ -91,7 +91,7 @@ void tlb_flush_all(void)
     dsb_ish();
 }
 
-void tlb_publish(const struct context *context)
+void tlb_publish(const struct uk_pagetable *context)
 {
     dsb_ishst();
     synchronize(context);

@@ -13,13 +13,13 @@
 #define TLB_GATHER_MAX 32U /* more than this: by ASID */
 
 struct tlb_gather {
-    const struct context *context;
+    const struct uk_pagetable *context;
     unsigned count;   /* of entries changed; above TLB_GATHER_MAX they are not listed */
     paddr_t unlinked; /* the first of the tables that hang nowhere now; 0: none */
     vaddr_t va[TLB_GATHER_MAX];
 };
 
-static inline void tlb_gather_init(struct tlb_gather *gather, const struct context *context)
+static inline void tlb_gather_init(struct tlb_gather *gather, const struct uk_pagetable *context)
 {
     gather->context = context;
     gather->count = 0;
@@ -50,6 +50,6 @@ void tlb_flush_all(void);
  * New entries become usable: after this a walk, by any CPU, sees what pte_make() stored. An
  * invalid entry is never cached, so no TLBI is needed.
  */
-void tlb_publish(const struct context *context);
+void tlb_publish(const struct uk_pagetable *context);
 
 #endif

@@ -78,6 +78,10 @@ void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count);
 /* Release them all. Frames with more references lose one. */
 void frame_runs_release(struct frame_runs *runs);
 
+/* The same allocator by the interface of uk/falloc.h. */
+struct uk_falloc;
+struct uk_falloc *frames_uk_falloc(void);
+
 /* The record of a frame; NULL when it is not managed. */
 struct frame *frame_of(paddr_t pa);
 paddr_t frame_address(const struct frame *frame);

@@ -6,6 +6,7 @@
  * Status of a call: 0, or one of these negated. Numbers as in POSIX on Linux, so that a value
  * seen in a debugger means what the reader expects.
  */
+#define EPERM 1   /* the type of a VMA does not allow it */
 #define ENOENT 2  /* nothing there: no region at this VA */
 #define ENOMEM 12 /* no frame, or no contiguous run of frames, left */
 #define EFAULT 14 /* the memory named is not all there */

@@ -2,7 +2,9 @@
 #ifndef LUKOS_VMM_ARCH_H
 #define LUKOS_VMM_ARCH_H
 
+#include "lukos/frames.h"
 #include "lukos/vmm.h"
+#include <uk/plat/paging.h>
 
 /*
  * The only contract between the core and the hardware. The core knows protections, memory types
@@ -51,12 +53,12 @@ void vmm_arch_context_destroy(void *ctx);
 void vmm_arch_free_range(void *pa, size_t len);
 
 /*
- * Undo vmm_arch_map(). When it returns no CPU can reach the range any more and the tables that
- * became empty are back with the frames. -EINVAL: the range cuts a block.
+ * Unmap whatever is in the range. When it returns no CPU can reach it any more and the tables
+ * that became empty are back with the frames. -ENOMEM: it cuts a block that cannot be split.
  */
 int vmm_arch_unmap(void *ctx, void *va, size_t len);
 
-/* Give what is mapped in the range other properties. -EINVAL as for unmap, -EFAULT: a hole. */
+/* Give what is mapped in the range other properties. -ENOMEM as for unmap. */
 int vmm_arch_protect(void *ctx, address_space_region_prop_t props, void *va, size_t len);
 
 /* Translate for ctx on this CPU from now on; NULL: for no address space. */
@@ -87,6 +89,45 @@ void vmm_arch_zero(paddr_t pa, size_t len);
 
 /* What was written to [pa, pa + len) is what execution will fetch, on every CPU. */
 void vmm_arch_sync_code(paddr_t pa, size_t len);
+
+/*
+ * ---- pages, as the VMAs of uk/vmem.h use them ----
+ *
+ * A context is a struct uk_pagetable. Levels are those of uk/arch/paging.h: 0 is a page of 4K, 1
+ * of 2M, 2 of 1G. Arguments are in order: the VMAs have seen to that.
+ */
+
+/* The descriptor, without address, of memory of these attributes (PAGE_ATTR_*); 0: impossible. */
+__pte_t vmm_arch_pte(const void *ctx, unsigned long attr);
+
+/*
+ * Map one page in two steps: find its slot, making tables as needed, then fill it. -EEXIST: the
+ * slot is not empty; -ENOMEM. An unfilled slot is given up by vmm_arch_pages_unmap().
+ */
+int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot);
+void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte, unsigned level);
+
+/* Map a range with pages up to the largest level. All or nothing: -EEXIST, -ENOMEM. */
+int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte,
+                       unsigned largest);
+
+/* Unmap; runs, if not NULL, receives the frames, which may be released on return. -ENOMEM. */
+int vmm_arch_pages_unmap(void *ctx, vaddr_t va, size_t len, struct frame_runs *runs);
+int vmm_arch_pages_set_attr(void *ctx, vaddr_t va, size_t len, unsigned long attr);
+
+/* The descriptor of the page at va, with its level; 0: none; not present: no rights. */
+__pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level);
+
+/* What the context may map: all of [va, va + len)? From where to where at all? */
+bool vmm_arch_range_valid(const void *ctx, vaddr_t va, size_t len);
+vaddr_t vmm_arch_range_start(const void *ctx);
+vaddr_t vmm_arch_range_end(const void *ctx);
+
+/* The kernel's own context. */
+struct uk_pagetable *vmm_arch_kernel_context(void);
+
+/* The context that translates the low half on this CPU; NULL: none. */
+struct uk_pagetable *vmm_arch_active(void);
 
 /* ---- asked of the core ---- */
 

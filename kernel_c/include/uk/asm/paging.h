@@ -10,10 +10,14 @@
  */
 typedef __u64 __pte_t;
 
+struct uk_vas;
+
 /* What a page table has beside its root: see arch/aarch64/context.h. */
 struct ukarch_pagetable {
+    __u64 tag;           /* generation and ASID, arch/aarch64/asid.h */
     unsigned root_level; /* as the Arm ARM counts */
-    __u64 tag;           /* generation and ASID */
+    void *as;            /* the address_space_t, if it is of one */
+    struct uk_vas *vas;  /* that it is the page table of */
 };
 
 #define PT_LEVELS 4

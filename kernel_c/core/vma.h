@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef CORE_VMA_H
+#define CORE_VMA_H
+
+#include "lib/bits.h"
+#include <uk/vmem.h>
+
+/* What the files of the VMA engine share. The VAS's lock is held wherever one is needed. */
+
+static inline struct uk_vma *vma_of(struct vma_node *node)
+{
+    return (struct uk_vma *)node; /* the node is the first member; NULL stays NULL */
+}
+
+/* The first VMA that ends above vaddr. */
+static inline struct uk_vma *vma_from(const struct uk_vas *vas, __vaddr_t vaddr)
+{
+    return vma_of(vma_tree_lower_bound(&vas->vmas, vaddr));
+}
+
+static inline struct uk_vma *vma_above(const struct uk_vma *vma)
+{
+    return vma_of(vma_tree_next(&vma->node));
+}
+
+/* Bytes of the pages that the VMA insists on: addresses in it are handled in multiples of it. */
+static inline __sz vma_page_size(const struct uk_vma *vma)
+{
+    return PAGE_Lx_SIZE(vma->page_lvl < 0 ? PAGE_LEVEL : vma->page_lvl);
+}
+
+/* Cut the VMA in two at vaddr, inside it, if its type allows. */
+int vma_split(struct uk_vma *vma, __vaddr_t vaddr);
+
+/* Join the VMA with the one above it if they are alike. True: the one above is gone. */
+bool vma_merge_above(struct uk_vma *vma);
+
+/* Join the VMA with the one below it if they are alike; then the VMA is gone. */
+void vma_merge_below(struct uk_vma *vma);
+
+/* Unmap and drop every VMA in the range, cutting those at its ends. */
+int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len);
+
+/* Take the VMA out of its VAS and free it. Nothing of it is mapped any more. */
+void vma_drop(struct uk_vma *vma);
+
+/*
+ * Make the range, inside the VMA, present by soft faults. -ENOMEM and whatever the type says;
+ * what was made present until then stays.
+ */
+int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
+
+/* Resolve a fault at vaddr in the VMA: type is UK_VMA_FAULT_*. */
+int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs);
+
+/* Unmap a range, and release what was mapped: the unmap operation of types that own it. */
+int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
+
+/* The set_attr operation of types that map pages. */
+int vma_set_attr_mapped(struct uk_vma *vma, unsigned long attr);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vma.h"
+#include "lukos/status.h"
+#include "lukos/vmm_arch.h"
+
+/* Anonymous memory: frames on demand, zeroed unless nobody cares. */
+
+static int anon_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
+{
+    unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
+    paddr_t pa = frames_alloc(fault->len / PAGE_SIZE, order, FRAME_PAGE);
+
+    if (pa == 0) {
+        return -ENOMEM;
+    }
+    if ((vma->flags & UK_VMA_FLAG_UNINITIALIZED) == 0) {
+        vmm_arch_zero(pa, fault->len);
+    }
+    if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
+        vmm_arch_sync_code(pa, fault->len);
+    }
+    fault->paddr = pa;
+    return 0;
+}
+
+static int anon_advise(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned long advice)
+{
+    int status = 0;
+
+    if ((advice & UK_VMA_ADV_DONTNEED) != 0) {
+        status = vma_unmap_owned(vma, vaddr, len);
+    }
+    if (status == 0 && (advice & UK_VMA_ADV_WILLNEED) != 0) {
+        status = vma_prefault(vma, vaddr, len);
+    }
+    return status;
+}
+
+const struct uk_vma_ops uk_vma_anon_ops = {
+    .fault = anon_fault,
+    .unmap = vma_unmap_owned,
+    .set_attr = vma_set_attr_mapped,
+    .advise = anon_advise,
+};

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vma.h"
+#include "lukos/status.h"
+#include "lukos/vmm_arch.h"
+
+/* Physical memory that belongs to somebody else. */
+
+struct vma_dma {
+    struct uk_vma base;
+    paddr_t offset; /* PA = VA + offset, modulo 2^64: stays right when the VMA is cut */
+};
+
+static paddr_t dma_address(const struct uk_vma *vma, __vaddr_t vaddr)
+{
+    return vaddr + ((const struct vma_dma *)vma)->offset;
+}
+
+static int dma_alloc(struct uk_vas *vas, paddr_t offset, struct uk_vma **vma)
+{
+    struct vma_dma *dma = uk_malloc(vas->a, sizeof(*dma));
+
+    if (dma == NULL) {
+        return -ENOMEM;
+    }
+    dma->offset = offset;
+    dma->base.name = NULL;
+    *vma = &dma->base;
+    return 0;
+}
+
+static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, unsigned long attr,
+                   unsigned long *flags, struct uk_vma **vma)
+{
+    const struct uk_vma_dma_args *args = data;
+
+    (void)attr;
+    if (args == NULL || !is_aligned(args->paddr, PAGE_SIZE) || args->paddr + len < len ||
+        (*flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
+        return -EINVAL;
+    }
+    return dma_alloc(vas, args->paddr - vaddr, vma);
+}
+
+/* Without a page size asked for, the fault may have come at a level that the PA is not fit for. */
+static int dma_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
+{
+    fault->paddr = dma_address(vma, fault->vbase);
+    if (!is_aligned(fault->paddr, fault->len)) {
+        return vma->page_lvl < 0 ? -ENOMEM : -EINVAL;
+    }
+    return 0;
+}
+
+static int dma_unmap(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
+{
+    return vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, NULL);
+}
+
+static int dma_split(struct uk_vma *vma, __vaddr_t vaddr, struct uk_vma **new_vma)
+{
+    (void)vaddr;
+    return dma_alloc(vma->vas, ((struct vma_dma *)vma)->offset, new_vma);
+}
+
+static int dma_merge(struct uk_vma *vma, struct uk_vma *next)
+{
+    return ((struct vma_dma *)vma)->offset == ((struct vma_dma *)next)->offset ? 0 : -EPERM;
+}
+
+static int dma_advise(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned long advice)
+{
+    return (advice & UK_VMA_ADV_WILLNEED) != 0 ? vma_prefault(vma, vaddr, len) : 0;
+}
+
+const struct uk_vma_ops uk_vma_dma_ops = {
+    .new = dma_new,
+    .fault = dma_fault,
+    .unmap = dma_unmap,
+    .split = dma_split,
+    .merge = dma_merge,
+    .set_attr = vma_set_attr_mapped,
+    .advise = dma_advise,
+};

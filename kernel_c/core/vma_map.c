@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vma.h"
+#include "lukos/status.h"
+#include "lukos/vmm_arch.h"
+
+/* uk_vma_map(): validate, find the place, make the VMA, and make room for it. */
+
+struct request {
+    struct uk_vas *vas;
+    __vaddr_t vaddr;
+    __sz len;
+    unsigned long attr;
+    unsigned long flags;
+    const char *name;
+    const struct uk_vma_ops *ops;
+    void *args;
+    int page_lvl;
+};
+
+/* The level of the page size asked for: -1: none; -2: no such page size. */
+static int page_level(unsigned long flags)
+{
+    switch (UK_VMA_MAP_SIZE_TO_ORDER(flags)) {
+    case 0:
+        return -1;
+    case PAGE_SHIFT:
+        return PAGE_LEVEL;
+    case PAGE_LARGE_SHIFT:
+        return PAGE_LARGE_LEVEL;
+    case PAGE_HUGE_SHIFT:
+        return PAGE_HUGE_LEVEL;
+    default:
+        return -2;
+    }
+}
+
+static __sz page_size(const struct request *request)
+{
+    return PAGE_Lx_SIZE(request->page_lvl < 0 ? PAGE_LEVEL : request->page_lvl);
+}
+
+static int validate(struct request *request)
+{
+    request->page_lvl = page_level(request->flags);
+    if (request->page_lvl < -1 || request->len == 0 || request->ops == NULL ||
+        !is_aligned(request->len, page_size(request)) ||
+        vmm_arch_pte(request->vas->pt, request->attr) == 0) {
+        return -EINVAL;
+    }
+    if (request->vaddr == __VADDR_ANY) {
+        return 0;
+    }
+    if (!is_aligned(request->vaddr, page_size(request)) ||
+        !vmm_arch_range_valid(request->vas->pt, request->vaddr, request->len)) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int choose(struct request *request)
+{
+    struct uk_vas *vas = request->vas;
+    __vaddr_t base = vas->vma_base;
+
+    if (request->ops->get_base != NULL) {
+        base = request->ops->get_base(vas, request->args, request->flags);
+    }
+    request->vaddr = vma_tree_find_hole(&vas->vmas, request->len, page_size(request), base,
+                                        vmm_arch_range_end(vas->pt));
+    return request->vaddr == 0 ? -ENOMEM : 0;
+}
+
+static bool is_occupied(const struct request *request)
+{
+    const struct uk_vma *vma = vma_from(request->vas, request->vaddr);
+
+    return vma != NULL && vma->start < request->vaddr + request->len;
+}
+
+static int new_vma(struct request *request, struct uk_vma **vma)
+{
+    struct uk_vas *vas = request->vas;
+
+    if (request->ops->new != NULL) {
+        return request->ops->new(vas, request->vaddr, request->len, request->args, request->attr,
+                                 &request->flags, vma);
+    }
+    *vma = uk_malloc(vas->a, sizeof(**vma));
+    if (*vma == NULL) {
+        return -ENOMEM;
+    }
+    (*vma)->name = NULL;
+    return 0;
+}
+
+static void fill_in(struct uk_vma *vma, const struct request *request)
+{
+    vma->start = request->vaddr;
+    vma->end = request->vaddr + request->len;
+    vma->vas = request->vas;
+    vma->ops = request->ops;
+    vma->attr = request->attr;
+    vma->flags = request->flags & ~UK_VMA_MAP_EXTF_MASK;
+    if ((request->flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
+        vma->flags |= UK_VMA_FLAG_UNINITIALIZED;
+    }
+    vma->page_lvl = request->page_lvl;
+    if (request->name != NULL) {
+        vma->name = request->name;
+    }
+}
+
+static void forget(struct uk_vma *vma)
+{
+    if (vma->ops->destroy != NULL) {
+        vma->ops->destroy(vma);
+    }
+    uk_free(vma->vas->a, vma);
+}
+
+/* Prefault all of a new VMA; when that fails nothing of it stays. */
+static int populate(struct uk_vma *vma)
+{
+    int status = vma_prefault(vma, vma->start, uk_vma_len(vma));
+
+    if (status != 0) {
+        if (vma->ops->unmap != NULL) {
+            (void)vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
+        }
+        vma_drop(vma);
+    }
+    return status;
+}
+
+static int perform(struct request *request)
+{
+    struct uk_vma *vma = NULL;
+    bool occupied = false;
+    int status = request->vaddr == __VADDR_ANY ? choose(request) : 0;
+
+    if (status == 0 && (occupied = is_occupied(request))) {
+        status = (request->flags & UK_VMA_MAP_REPLACE) == 0 ? -EEXIST : 0;
+    }
+    if (status == 0) {
+        status = new_vma(request, &vma);
+    }
+    if (status != 0) {
+        return status;
+    }
+    fill_in(vma, request);
+    if (occupied) {
+        status = vma_range_unmap(request->vas, request->vaddr, request->len);
+        if (status != 0) {
+            forget(vma);
+            return status;
+        }
+    }
+    vma_tree_insert(&request->vas->vmas, &vma->node);
+    if ((request->flags & UK_VMA_MAP_POPULATE) != 0) {
+        status = populate(vma);
+        if (status != 0) {
+            return status;
+        }
+    }
+    (void)vma_merge_above(vma);
+    vma_merge_below(vma);
+    return 0;
+}
+
+int uk_vma_map(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long attr,
+               unsigned long flags, const char *name, const struct uk_vma_ops *ops, void *args)
+{
+    struct request request = {vas, *vaddr, len, attr, flags, name, ops, args, -1};
+    int status = validate(&request);
+
+    if (status != 0) {
+        return status;
+    }
+    lock_acquire(&vas->lock);
+    status = perform(&request);
+    lock_release(&vas->lock);
+    if (status == 0) {
+        *vaddr = request.vaddr;
+    }
+    return status;
+}
