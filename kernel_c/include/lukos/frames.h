@@ -28,8 +28,8 @@ enum frame_purpose {
 };
 
 struct frame {
-    uint32_t next; /* FREE: the list of its order. OBJECT: the list of its cache. By frame index */
-    uint32_t prev;
+    uint32_t next; /* FREE: the list of its order, by frame index */
+    uint32_t prev; /* FREE: the same list. In use: frames of the allocation, 0 if not its start */
     uint16_t used; /* TABLE: descriptors that are not zero. OBJECT: objects handed out */
     uint8_t purpose;
     uint8_t order : 5;
