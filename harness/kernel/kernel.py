@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
@@ -59,6 +59,7 @@ class Kernel:
         initrd: bytes | None = None,
         id_registers: Mapping[str, int] | None = None,
         dtb_in_x0: bool = False,
+        console_sink: Callable[[str], None] | None = None,
         panic_symbols: Collection[str] = PANIC_SYMBOLS,
         boot_until: str | None = None,
         budget: int = DEFAULT_BUDGET,
@@ -80,6 +81,7 @@ class Kernel:
             reserved=[reserved],
             id_registers=id_registers,
             dtb_in_x0=dtb_in_x0,
+            console_sink=console_sink,
         )
         self.session = Session(self.machine, self.image, panic_symbols, budget)
         self.memory = self.session.memory

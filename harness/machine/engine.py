@@ -36,6 +36,7 @@ UNDEFINED, SVC, FETCH_ABORT, DATA_ABORT, BREAKPOINT, HVC, SMC = 1, 2, 3, 4, 7, 1
 UNLIMITED = (1 << 62) - 1
 _EL3H = 0x3CD
 _CONTEXTIDR = SYSTEM_REGISTERS["CONTEXTIDR_EL1"]
+_REMOVE_CODE = (unicorn_const.UC_CTL_TB_REMOVE_CACHE, unicorn_const.UC_CTL_IO_WRITE)
 _CP_REG = arm64_const.UC_ARM64_REG_CP_REG
 
 _NAMES: dict[str, int] = {f"x{n}": getattr(arm64_const, f"UC_ARM64_REG_X{n}") for n in range(31)}
@@ -100,6 +101,7 @@ class Engine:
         self._layout: Layout | None = None
         self._counter = ctypes.c_uint64(0)
         self.retired_limit = UNLIMITED
+        self._backed = (0, 0)  # the physical addresses of memory
 
     @property
     def _cpu(self) -> UcAArch64:
@@ -127,6 +129,7 @@ class Engine:
     def map_memory(self, base: int, size: int, host_address: int) -> None:
         """Let the CPU see host memory at the physical address `base`."""
         self._cpu.mem_map_ptr(base, size, unicorn_const.UC_PROT_ALL, host_address)
+        self._backed = (base, base + size)
 
     def map_device(
         self, base: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
@@ -229,8 +232,8 @@ class Engine:
         """
         pstate = self.read("pstate")
         self._enter(_EL3H)
-        for start, end in runs:
-            self._cpu.ctl_remove_cache(start, end)
+        for start, end in runs:  # as ctl_remove_cache does it, in half the time
+            self._cpu.ctl(*_REMOVE_CODE, ctypes.c_uint64(start), ctypes.c_uint64(end))
         self._enter(pstate)
 
     def _enter(self, pstate: int) -> None:
@@ -262,14 +265,20 @@ class Engine:
         """Call back before every instruction. Slow: about a microsecond each."""
         return self._hook(unicorn_const.UC_HOOK_CODE, lambda _uc, va, _size, _data: callback(va))
 
-    def on_unbacked(self, callback: Callable[[Unbacked], None]) -> Hook:
-        """Call back when a physical address is accessed that nothing answers; `run` then ends."""
+    def on_unbacked(self, callback: Callable[[Unbacked], None]) -> None:
+        """Call back when a physical address is accessed that nothing answers; `run` then ends.
+
+        The hooks leave out the memory that is mapped by now. One that covered it would send each of its
+        stores the slow way: three times the time of a store, thirty times that of DC ZVA.
+        """
 
         def forward(_uc: Uc, kind: int, pa: int, _size: int, _value: int, _data: object) -> bool:
             callback(Unbacked(_UNBACKED[kind], pa))
             return False
 
-        return self._hook(unicorn_const.UC_HOOK_MEM_UNMAPPED, forward)
+        for begin, end in ((0, self._backed[0]), (self._backed[1], 1 << 64)):
+            if begin < end:  # unicorn takes the last address, and begin > end as "everywhere"
+                self._hook(unicorn_const.UC_HOOK_MEM_UNMAPPED, forward, begin=begin, end=end - 1)
 
     def on_mrs(self, address: int, callback: Callable[[Encoding], int | None]) -> Hook:
         """Let `callback` give the result of the MRS at the virtual `address`; None leaves it to the CPU."""

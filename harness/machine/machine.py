@@ -33,7 +33,8 @@ from harness.machine.runner import DEFAULT_BUDGET, Conduit, Runner, RunnerState,
 
 DEFAULT_RAM_SIZE = 2 << 30
 _INITRD_OFFSET = 128 << 20
-_FLUSH_ALL = 64 << 20  # bytes changed above which dropping all translated code is cheaper than looking for it
+# More changed bytes, or pieces of memory, than this: dropping all translated code is cheaper than some of it.
+_FLUSH_BYTES, _FLUSH_RUNS = 64 << 20, 2000
 
 
 class Segment(Protocol):
@@ -312,7 +313,7 @@ class Machine:
     def _forget_changed_code(self, snapshot: Snapshot) -> None:
         """Drop translated code of the pages whose contents change; that of all others stays good."""
         runs = self._ram.dirty_runs() + [(offset, offset + PAGE) for offset in snapshot.pages]
-        if sum(end - start for start, end in runs) > _FLUSH_ALL:
+        if len(runs) > _FLUSH_RUNS or sum(end - start for start, end in runs) > _FLUSH_BYTES:
             self._engine.flush_code()
         else:
             self._engine.forget_code((RAM_BASE + start, RAM_BASE + end) for start, end in runs)

@@ -43,11 +43,12 @@ static void run_release(struct frame *head, struct frame *end)
         struct frame *stop = unshared(head, end);
 
         if (stop > head) {
-            frames_free(frame_address(head), (size_t)(stop - head));
+            frames_free_pages(head, (size_t)(stop - head));
         }
         if (stop < end) {
             __atomic_fetch_sub(&stop->used, 1, __ATOMIC_ACQ_REL);
-            stop += (size_t)1 << stop->order;
+            stop->prev = 1U << stop->order;
+            stop += stop->prev;
         }
         head = stop;
     }

@@ -146,6 +146,14 @@ static struct frame *run_take(size_t blocks)
     return NULL;
 }
 
+/* Only the first head of an allocation has its count of frames: see frames_alloc(). */
+static void block_use(struct frame *head, unsigned order, enum frame_purpose purpose)
+{
+    head->purpose = (uint8_t)purpose;
+    head->order = order & 31U;
+    head->prev = 0;
+}
+
 /* Keep the first count frames of a block in use, free the rest. */
 static void block_trim(struct frame *head, unsigned order, size_t count, enum frame_purpose purpose)
 {
@@ -155,13 +163,11 @@ static void block_trim(struct frame *head, unsigned order, size_t count, enum fr
             free_list_push(head + BIT(order), order);
             continue;
         }
-        head->purpose = (uint8_t)purpose;
-        head->order = order & 31U;
+        block_use(head, order, purpose);
         head += BIT(order);
         count -= BIT(order);
     }
-    head->purpose = (uint8_t)purpose;
-    head->order = order & 31U;
+    block_use(head, order, purpose);
 }
 
 static struct frame *take(size_t count, unsigned align_order, enum frame_purpose purpose)
@@ -176,8 +182,7 @@ static struct frame *take(size_t count, unsigned align_order, enum frame_purpose
         return NULL;
     }
     for (size_t block = 0; block + 1 < blocks; block++) {
-        head[block * MAX_BLOCK].purpose = (uint8_t)purpose;
-        head[block * MAX_BLOCK].order = FRAME_MAX_ORDER;
+        block_use(&head[block * MAX_BLOCK], FRAME_MAX_ORDER, purpose);
     }
     if (blocks > 1) {
         order = FRAME_MAX_ORDER;
@@ -234,6 +239,7 @@ __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_orde
         return 0;
     }
     head->used = 0;
+    head->prev = (uint32_t)count;
     poison_check(head, count);
     return frame_address(head);
 }
@@ -244,21 +250,27 @@ static const char *release_fault(const struct frame *head, size_t count)
     if (head == NULL || count == 0 || count > pool.count - index_of(head)) {
         return "not managed memory";
     }
-    for (size_t done = 0; done < count;) {
-        const struct frame *block = head + done;
-
-        if (block->purpose == FRAME_FREE) {
-            return "double free";
-        }
-        if (block->purpose == FRAME_NONE) {
-            return "not the start of an allocation, or freed already";
-        }
-        done += BIT(block->order);
-        if (done > count) {
-            return "shorter than the allocation";
-        }
+    if (head->purpose == FRAME_FREE) {
+        return "double free";
+    }
+    if (head->purpose == FRAME_NONE || head->prev == 0) {
+        return "not the start of an allocation, or freed already";
+    }
+    if (head->prev != count) {
+        return head->prev > count ? "shorter than the allocation" : "longer than the allocation";
     }
     return NULL;
+}
+
+static void release(struct frame *head, size_t count)
+{
+    poison_fill(head, count);
+    pool.by_purpose[head->purpose] -= count;
+    pool.by_purpose[FRAME_FREE] += count;
+    for (size_t done = 0; done < count; done += BIT(head[done].order)) {
+        head[done].purpose = FRAME_NONE;
+    }
+    range_release(head, count);
 }
 
 void frames_free(paddr_t start, size_t count)
@@ -271,26 +283,32 @@ void frames_free(paddr_t start, size_t count)
     if (fault != NULL) {
         panic("frames_free(0x%lx, %zu): %s", start, count, fault);
     }
-    poison_fill(head, count);
-    pool.by_purpose[head->purpose] -= count;
-    pool.by_purpose[FRAME_FREE] += count;
+    release(head, count);
+    lock_release(&pool.lock);
+}
+
+void frames_free_pages(struct frame *head, size_t count)
+{
+    lock_acquire(&pool.lock);
     for (size_t done = 0; done < count; done += BIT(head[done].order)) {
-        head[done].purpose = FRAME_NONE;
+        if (head[done].purpose != FRAME_PAGE) {
+            panic("frames_free_pages(0x%lx): not a page of a VMA", frame_address(head + done));
+        }
     }
-    range_release(head, count);
+    release(head, count);
     lock_release(&pool.lock);
 }
 
 void frames_split(paddr_t start, size_t count, unsigned order)
 {
     struct frame *head = frame_of(start);
-    struct frame model = {.purpose = head->purpose, .order = order & 31U};
+    uint8_t purpose = head->purpose;
 
-    for (size_t done = 0; done < count; done += BIT(order)) {
-        uint8_t poison = head[done].poison;
-
-        head[done] = model;
-        head[done].poison = poison;
+    for (struct frame *frame = head; frame < head + count; frame += BIT(order)) {
+        frame->prev = (uint32_t)BIT(order);
+        frame->used = 0;
+        frame->purpose = purpose;
+        frame->order = order & 31U;
     }
 }
 

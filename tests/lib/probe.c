@@ -7,11 +7,11 @@
 #include "lib/console.h"
 #include "lib/list.h"
 
-#define PROBE(type, name, parameters, ...)                                                         \
-    type probe_##name parameters;                                                                  \
-    type probe_##name parameters                                                                   \
-    {                                                                                              \
-        return __VA_ARGS__;                                                                        \
+#define PROBE(type, name, parameters, ...) \
+    type probe_##name parameters;          \
+    type probe_##name parameters           \
+    {                                      \
+        return __VA_ARGS__;                \
     }
 
 PROBE(uint64_t, align_up, (uint64_t value, uint64_t boundary), align_up(value, boundary))
@@ -23,14 +23,15 @@ PROBE(uint64_t, log2_ceil, (uint64_t value), log2_ceil(value))
 PROBE(uint64_t, bit, (uint64_t n), BIT(n))
 PROBE(uint64_t, mask, (uint64_t high, uint64_t low), MASK(high, low))
 PROBE(uint64_t, field_get, (uint64_t mask, uint64_t value), field_get(mask, value))
-PROBE(uint64_t, field_set, (uint64_t mask, uint64_t word, uint64_t field), field_set(mask, word, field))
+PROBE(uint64_t, field_set, (uint64_t mask, uint64_t word, uint64_t field),
+      field_set(mask, word, field))
 PROBE(uint64_t, list_empty, (const struct list *list), list_empty(list))
 
-#define PROBE_VOID(name, parameters, ...)                                                          \
-    void probe_##name parameters;                                                                  \
-    void probe_##name parameters                                                                   \
-    {                                                                                              \
-        __VA_ARGS__;                                                                               \
+#define PROBE_VOID(name, parameters, ...) \
+    void probe_##name parameters;         \
+    void probe_##name parameters          \
+    {                                     \
+        __VA_ARGS__;                      \
     }
 
 PROBE_VOID(list_init, (struct list * list), list_init(list))

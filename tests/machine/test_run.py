@@ -120,6 +120,13 @@ def test_budget_longer_than_a_slice(loop, monkeypatch):
     assert loop.machine.run().instructions == 2
 
 
+def test_a_slice_that_ends_where_the_run_began(loop, monkeypatch):
+    """The first instruction is passed over only once, also when a slice starts there again."""
+    loop.machine.run(until={loop.again})
+    monkeypatch.setattr("harness.machine.runner.SLICE", 3)
+    assert loop.machine.run(until={loop.again}).instructions == 3
+
+
 def test_an_endless_loop_ends_with_the_budget(bench, asm):
     """A runaway is stopped, and says so."""
     stop = bench.run(asm().label("x").b("x"), budget=10_000)

@@ -98,8 +98,10 @@ def explorer():
         yield machine, machine.snapshot()
 
 
-def test_restored_code_is_the_code_that_runs(bench, asm):
+@pytest.mark.parametrize("flush_above", [2000, 0], ids=["page by page", "all at once"])
+def test_restored_code_is_the_code_that_runs(bench, asm, monkeypatch, flush_above):
     """Code overwritten and run after a snapshot, by host or guest, does not survive its restore."""
+    monkeypatch.setattr("harness.machine.machine._FLUSH_RUNS", flush_above)
     bench.start(asm().mov(0, 1).wfi())
     snapshot = bench.machine.snapshot()
     bench.machine.run()

@@ -68,10 +68,13 @@ void tlb_flush(const struct tlb_gather *gather)
 {
     const struct uk_pagetable *context = gather->context;
 
-    if (gather->count == 0 || (!context_is_kernel(context) && !asid_is_current(context->arch.tag))) {
+    if (gather->count == 0) {
         return;
     }
-    dsb_ishst();
+    dsb_ishst(); /* no TLB knows a tag that is not current, but whoever activates it will walk */
+    if (!context_is_kernel(context) && !asid_is_current(context->arch.tag)) {
+        return;
+    }
     invalidate(gather);
     dsb_ish();
     synchronize(context);

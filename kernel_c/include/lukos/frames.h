@@ -29,8 +29,8 @@ enum frame_purpose {
 };
 
 struct frame {
-    uint32_t next; /* FREE: the list of its order. OBJECT: the list of its cache. By frame index */
-    uint32_t prev;
+    uint32_t next; /* FREE: the list of its order, by frame index */
+    uint32_t prev; /* FREE: the same list. In use: frames of the allocation, 0 if not its start */
     uint16_t used; /* TABLE: descriptors that are not zero. PAGE: references beyond the first */
     uint8_t purpose;
     uint8_t order : 5;
@@ -57,6 +57,9 @@ paddr_t frames_alloc(size_t count, unsigned align_order, enum frame_purpose purp
 
 /* Release what frames_alloc() gave: all of it at once. Panics on anything else. */
 void frames_free(paddr_t start, size_t count);
+
+/* Release consecutive allocations of FRAME_PAGE together. Panics on anything else. */
+void frames_free_pages(struct frame *head, size_t count);
 
 /*
  * Make count frames, allocated together, allocations of 2^order frames each, so that they can be

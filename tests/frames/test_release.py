@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Frames: a release of anything but what was handed out panics with the reason; so do stray writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import GuestPanic
+from tests.support.vmm import PAGE
+
+NOT_START = "not the start of an allocation"
+
+
+@pytest.mark.parametrize(
+    ("allocated", "offset", "count", "reason"),
+    [
+        (1, 1, 1, "double free"),  # the buddy, which is free
+        (2, 1, 1, NOT_START),
+        (4, 2, 2, NOT_START),
+        (5, 4, 1, NOT_START),  # the second of the two blocks that hold five frames
+        (4, 0, 2, "shorter than the allocation"),
+        (5, 0, 4, "shorter than the allocation"),
+        (5, 0, 6, "longer than the allocation"),
+        (1, 0, 2, "longer than the allocation"),
+        (1, 0, 0, "not managed memory"),
+        (1, 0, 1 << 40, "not managed memory"),
+    ],
+)
+def test_partial_release_panics(small_kernel, allocated, offset, count, reason):
+    """All of an allocation at once, from its start, and nothing else."""
+    kernel = small_kernel
+    start = kernel.frames_alloc(allocated, 3, kernel.FRAME_REGION)
+    with pytest.raises(GuestPanic, match=f"frames_free.*{reason}"):
+        kernel.frames_free(start + offset * PAGE, count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_double_free_panics(small_kernel, count):
+    """Whether or not the memory has merged with its neighbours by then."""
+    kernel = small_kernel
+    start = kernel.frames_alloc(count, 0, kernel.FRAME_REGION)
+    kernel.frames_free(start, count)
+    with pytest.raises(
+        GuestPanic, match=rf"frames_free\(0x{start:x}, {count}\): (double free|not the start)"
+    ):
+        kernel.frames_free(start, count)
+
+
+def test_release_of_two_neighbours_as_one_panics(small_kernel):
+    """Two allocations side by side are not one of twice the size."""
+    kernel = small_kernel
+    singles = {kernel.frames_alloc(1, 0, kernel.FRAME_REGION) for _ in range(16)}
+    pair = next(start for start in singles if start + PAGE in singles)
+    with pytest.raises(GuestPanic, match="longer than the allocation"):
+        kernel.frames_free(pair, 2)
+
+
+@pytest.mark.parametrize("where", ["below", "above", "device", "zero", "unaligned", "image", "far"])
+def test_release_of_foreign_memory_panics(small_kernel, where):
+    """Memory that the allocator never had, or not a frame at all."""
+    kernel = small_kernel
+    memory = kernel.machine.memory
+    address = {
+        "below": memory.base - PAGE,
+        "above": memory.end,
+        "device": 0x0900_0000,
+        "zero": 0,
+        "unaligned": kernel.frames_alloc(1, 0, kernel.FRAME_REGION) + 8,
+        "image": kernel.image.symbols["kernel_root"].address - 0xFFFF_FF80_0000_0000,
+        "far": (1 << 64) - PAGE,
+    }[where]
+    with pytest.raises(GuestPanic, match=f"not managed memory|{NOT_START}"):
+        kernel.frames_free(address, 1)
+
+
+def test_panic_names_its_caller(small_kernel):
+    """The backtrace leads from panic() to the release."""
+    with pytest.raises(GuestPanic) as caught:
+        small_kernel.frames_free(0, 1)
+    assert [frame.function for frame in caught.value.autopsy.backtrace.frames][:2] == ["panic", "frames_free"]
+
+
+# -- poison -------------------------------------------------------------------------------------------------
+
+
+def take_all(kernel, count, align):
+    """Allocate until nothing is left, so that whatever was released is handed out again."""
+    while kernel.frames_alloc(count, align, kernel.FRAME_REGION):
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 3, 512])
+@pytest.mark.parametrize("offset", [0, 8, PAGE - 8])
+def test_write_to_a_released_frame_is_caught(small_kernel, count, offset):
+    """Debug builds look at every byte of blocks up to 2M when the memory is handed out again."""
+    kernel = small_kernel
+    start = kernel.frames_alloc(count, 9, kernel.FRAME_REGION)
+    kernel.frames_free(start, count)
+    stray = start + (count - 1) * PAGE + offset
+    kernel.machine.memory.write(stray, b"stray")
+    with pytest.raises(GuestPanic, match=f"free frame written: PA 0x{stray & ~7:x}"):
+        take_all(kernel, count, 9)
+
+
+def test_released_memory_is_filled(small_kernel):
+    """What was in it is gone."""
+    kernel = small_kernel
+    start = kernel.frames_alloc(3, 0, kernel.FRAME_REGION)
+    kernel.machine.memory.write(start, b"secret" * 2000)
+    kernel.frames_free(start, 3)
+    assert kernel.machine.memory.read(start, 3 * PAGE) == bytes([kernel.POISON_BYTE]) * (3 * PAGE)
+
+
+def test_large_blocks_are_checked_in_the_first_line_of_each_frame(small_kernel):
+    """Above 2M a line of 64 bytes a frame has to do."""
+    kernel = small_kernel
+    start = kernel.frames_alloc(1024, 10, kernel.FRAME_REGION)
+    kernel.frames_free(start, 1024)
+    stray = start + 700 * PAGE + 56
+    kernel.machine.memory.write(stray, b"\0")
+    with pytest.raises(GuestPanic, match=f"free frame written: PA 0x{stray:x}"):
+        take_all(kernel, 1024, 10)
+
+
+def test_memory_never_released_is_not_poisoned(small_kernel):
+    """What the boot left in memory is no stray write."""
+    assert small_kernel.frames_alloc(512, 9, small_kernel.FRAME_REGION)
+    assert small_kernel.frames_check()

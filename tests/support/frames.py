@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The frame allocator's own records, read from guest memory."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from tests.support.vmm import KERNEL_BASE, PAGE
+
+MAX_ORDER = 18
+
+
+class Block(NamedTuple):
+    """A block of frames: what its head says."""
+
+    pa: int
+    order: int
+    purpose: int
+
+    @property
+    def end(self):
+        """One past its last byte."""
+        return self.pa + (PAGE << self.order)
+
+
+def _records(kernel):
+    """The bytes of the array of struct frame; read by physical address, because that is quick."""
+    pool = kernel.variable("pool")
+    size = kernel.sizeof("struct frame")
+    return kernel.machine.memory.read(int(pool.frames) - KERNEL_BASE, pool.count * size), size
+
+
+def frame_purposes(kernel):
+    """The purpose of each managed frame, a byte each."""
+    records, size = _records(kernel)
+    return records[kernel.type("struct frame").member("purpose").offset :: size]
+
+
+def frame_address(kernel, index):
+    """The PA of a frame by its number in the array."""
+    return (kernel.variable("pool").first + index) * PAGE
+
+
+def blocks(kernel):
+    """Every block, free or in use, by address; frames that nobody manages are in none."""
+    records, size = _records(kernel)
+    first, found, at = kernel.variable("pool").first, [], 0
+    while at < len(records) // size:
+        purpose, order = struct.unpack_from("BB", records, at * size + 10)
+        if purpose == kernel.FRAME_NONE:
+            at += 1
+            continue
+        found.append(Block((first + at) * PAGE, order & 31, purpose))
+        at += 1 << (order & 31)
+    return found
+
+
+def free_blocks(kernel):
+    """The free blocks, as a set of (PA, order)."""
+    return {(block.pa, block.order) for block in blocks(kernel) if block.purpose == kernel.FRAME_FREE}
+
+
+def drain(kernel):
+    """Allocate everything that is free, the largest blocks first; [(PA, frames)]."""
+    taken = []
+    for order in range(MAX_ORDER, -1, -1):
+        while pa := kernel.frames_alloc(1 << order, 0, kernel.FRAME_REGION):
+            taken.append((pa, 1 << order))
+    return taken
+
+
+@contextmanager
+def without_filling(kernel, least=0):
+    """No zeroing, poisoning or checking of ranges of `least` bytes or more: the emulator is slow at it.
+
+    Memory is zero after reset anyway. Only for tests that are about something else.
+    """
+
+    def skip(machine, size):
+        if size >= least:
+            machine.registers["pc"] = machine.registers["x30"]
+
+    skipped = [
+        ("vmm_arch_zero", lambda machine: skip(machine, machine.registers["x1"])),
+        ("poison_fill", lambda machine: skip(machine, machine.registers["x1"] * PAGE)),
+        ("poison_check", lambda machine: skip(machine, machine.registers["x1"] * PAGE)),
+    ]
+    watches = [kernel.machine.on_address(kernel.function(name).address, see) for name, see in skipped]
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.remove()
