@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/address_space.h"
 
+#include "core/kmalloc.h"
 #include "core/status.h"
+#include "core/vas.h"
 #include "lib/bits.h"
 #include "lukos/frames.h"
 #include "lukos/objects.h"
@@ -24,7 +26,8 @@ void vmm_init(void)
     vmm_arch_init();
     object_cache_init(&spaces.cache, "address space", sizeof(struct address_space));
     list_init(&spaces.live);
-    regions_init();
+    kmalloc_init();
+    vas_init_kernel();
     spaces.ready = true;
     (void)status_record(0);
 }
@@ -42,18 +45,17 @@ size_t address_space_count(void)
 address_space_t *vmm_address_space_create(void)
 {
     address_space_t *as = object_alloc(&spaces.cache);
+    struct uk_pagetable *pt = as == NULL ? NULL : vmm_arch_context_create(as);
 
-    if (as == NULL) {
+    if (pt == NULL) {
+        if (as != NULL) {
+            object_free(&spaces.cache, as);
+        }
         (void)status_record(-ENOMEM);
         return NULL;
     }
-    vma_tree_init(&as->regions);
-    as->context = vmm_arch_context_create(as);
-    if (as->context == NULL) {
-        object_free(&spaces.cache, as);
-        (void)status_record(-ENOMEM);
-        return NULL;
-    }
+    (void)uk_vas_init(&as->vas, pt, uk_alloc_get_default());
+    pt->arch.vas = &as->vas;
     lock_acquire(&spaces.lock);
     as->id = ++spaces.last_id;
     list_push_back(&spaces.live, &as->link);
@@ -67,14 +69,15 @@ int vmm_address_space_destroy(address_space_t *as)
     if (!address_space_is_live(as)) {
         return status_record(-EINVAL);
     }
-    if (vmm_arch_is_active(as->context)) {
+    if (vmm_arch_is_active(as->vas.pt)) {
         return status_record(-EBUSY);
     }
     lock_acquire(&spaces.lock);
     list_remove(&as->link);
     lock_release(&spaces.lock);
-    vmm_arch_context_destroy(as->context);
-    regions_release(as);
+    vmm_arch_context_retire(as->vas.pt);
+    uk_vas_destroy(&as->vas);
+    vmm_arch_context_destroy(as->vas.pt);
     object_free(&spaces.cache, as);
     return status_record(0);
 }
@@ -84,7 +87,7 @@ int vmm_address_space_activate(address_space_t *as)
     if (as != NULL && !address_space_is_live(as)) {
         return status_record(-EINVAL);
     }
-    vmm_arch_activate(as == NULL ? NULL : as->context);
+    vmm_arch_activate(as == NULL ? NULL : as->vas.pt);
     return status_record(0);
 }
 
@@ -130,5 +133,5 @@ int vmm_stats(vmm_stats_t *out)
 
 vaddr_t vmm_find_hole(address_space_t *as, size_t len, size_t align, vaddr_t low, vaddr_t high)
 {
-    return vma_tree_find_hole(&as->regions, len, align, low, high);
+    return vma_tree_find_hole(&as->vas.vmas, len, align, low, high);
 }

@@ -4,72 +4,108 @@
 #include "lib/string.h"
 #include "lukos/vmm_arch.h"
 
+/*
+ * Copies between the kernel and an address space, through the kernel's map of RAM. What the user
+ * may do there does not matter; memory that comes on demand comes first, so that a copy is all or
+ * nothing.
+ */
 enum direction { COPY_IN, COPY_OUT };
 
-/* True when regions cover all of [va, va + len) without a hole. */
-static bool covered(address_space_t *as, vaddr_t va, size_t len)
+/* The PA behind vaddr, and how many bytes go on from there; 0: there is no memory. */
+static paddr_t backing(struct uk_vma *vma, vaddr_t vaddr, size_t *len)
 {
-    const struct vma_node *node = vma_tree_find(&as->regions, va);
+    const struct region *region = region_of(vma);
+    unsigned level;
+    __pte_t pte;
 
-    if (len > UINTPTR_MAX - va) {
-        return false;
+    if (region != NULL) {
+        *len = vma->end - vaddr;
+        return region->pa + (vaddr - vma->start);
     }
-    while (node != NULL && node->end < va + len) {
-        const struct vma_node *next = vma_tree_next(node);
-
-        node = next != NULL && next->start == node->end ? next : NULL;
-    }
-    return node != NULL;
+    pte = vmm_arch_page_at(vma->vas->pt, vaddr, &level);
+    *len = PAGE_Lx_SIZE(level) - (vaddr & (PAGE_Lx_SIZE(level) - 1));
+    return pte == 0 ? 0 : PT_Lx_PTE_PADDR(pte, level) + (vaddr & (PAGE_Lx_SIZE(level) - 1));
 }
 
-/* The part of a copy that lies in one region. */
-static void copy_chunk(const struct region *region, vaddr_t va, char *kernel, size_t len,
+/* Make all of [vaddr, end) present in VMAs without a hole. */
+static int prepare(const struct uk_vas *vas, vaddr_t vaddr, vaddr_t end)
+{
+    struct uk_vma *vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
+    int status = 0;
+
+    while (status == 0 && vma != NULL && vma->start <= vaddr) {
+        vaddr_t to = min_u64(vma->end, end);
+
+        if (region_of(vma) == NULL) {
+            vaddr_t from = align_down(vaddr, PAGE_SIZE);
+
+            status = vma_prefault(vma, from, align_up(to, PAGE_SIZE) - from);
+        }
+        vaddr = to;
+        if (to == end) {
+            return status;
+        }
+        vma = vma_above(vma);
+    }
+    return status != 0 ? status : -EFAULT;
+}
+
+static void copy_chunk(const struct uk_vma *vma, paddr_t pa, char *kernel, size_t len,
                        enum direction direction)
 {
-    paddr_t pa = region->pa + (va - region->range.start);
-
     if (direction == COPY_OUT) {
         memcpy(kernel, vmm_arch_ram(pa), len);
         return;
     }
     memcpy(vmm_arch_ram(pa), kernel, len);
-    if (region->prop == AS_REGION_RX) {
+    if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
         vmm_arch_sync_code(pa, len);
     }
 }
 
-static void perform(address_space_t *as, vaddr_t va, char *kernel, size_t len,
-                    enum direction direction)
+/* False: some of it has no memory behind it. With kernel NULL nothing is copied. */
+static bool walk(const struct uk_vas *vas, vaddr_t vaddr, char *kernel, size_t len,
+                 enum direction direction)
 {
     while (len > 0) {
-        const struct region *region = region_find(as, (void *)va);
-        size_t chunk = region->range.end - va;
+        struct uk_vma *vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
+        size_t chunk;
+        paddr_t pa = backing(vma, vaddr, &chunk);
 
-        chunk = chunk < len ? chunk : len;
-        copy_chunk(region, va, kernel, chunk, direction);
-        va += chunk;
-        kernel += chunk;
+        if (pa == 0 || frame_of(pa) == NULL) {
+            return false;
+        }
+        chunk = min_size(chunk, len);
+        if (kernel != NULL) {
+            copy_chunk(vma, pa, kernel, chunk, direction);
+            kernel += chunk;
+        }
+        vaddr += chunk;
         len -= chunk;
     }
+    return true;
 }
 
-static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len, enum direction direction)
+static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len,
+                enum direction direction)
 {
-    int status = 0;
+    int status;
 
     if (!address_space_is_live(as) || len == 0) {
         return -EINVAL;
     }
-    if (!vmm_arch_kernel_access(kernel, len, direction == COPY_OUT)) {
+    if (len > UINTPTR_MAX - va || !vmm_arch_kernel_access(kernel, len, direction == COPY_OUT)) {
         return -EFAULT;
     }
-    lock_acquire(&as->lock);
-    if (covered(as, va, len)) {
-        perform(as, va, kernel, len, direction);
-    } else {
+    lock_acquire(&as->vas.lock);
+    status = prepare(&as->vas, va, va + len);
+    if (status == 0 && !walk(&as->vas, va, NULL, len, direction)) {
         status = -EFAULT;
     }
-    lock_release(&as->lock);
+    if (status == 0) {
+        (void)walk(&as->vas, va, kernel, len, direction);
+    }
+    lock_release(&as->vas.lock);
     return status;
 }
 
@@ -85,7 +121,9 @@ int vmm_address_space_copy_out(address_space_t *as, void *vakernel, const void *
 
 int vmm_address_space_translate(address_space_t *as, const void *va, void **pa)
 {
-    const struct region *region;
+    struct uk_vma *vma;
+    paddr_t found = 0;
+    size_t len;
 
     if (!address_space_is_live(as)) {
         return status_record(-EINVAL);
@@ -93,11 +131,14 @@ int vmm_address_space_translate(address_space_t *as, const void *va, void **pa)
     if (!vmm_arch_kernel_access((const void *)pa, sizeof(*pa), true)) {
         return status_record(-EFAULT);
     }
-    lock_acquire(&as->lock);
-    region = region_find(as, va);
-    if (region != NULL) {
-        *pa = (void *)(region->pa + ((vaddr_t)va - region->range.start));
+    lock_acquire(&as->vas.lock);
+    vma = vma_of(vma_tree_find(&as->vas.vmas, (vaddr_t)va));
+    if (vma != NULL) {
+        found = backing(vma, (vaddr_t)va, &len);
     }
-    lock_release(&as->lock);
-    return status_record(region == NULL ? -EFAULT : 0);
+    if (found != 0) {
+        *pa = (void *)found;
+    }
+    lock_release(&as->vas.lock);
+    return status_record(found == 0 ? -EFAULT : 0);
 }

@@ -2,33 +2,88 @@
 #include "core/address_space.h"
 #include "core/status.h"
 #include "lib/bits.h"
-#include "lukos/objects.h"
+#include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
-static struct object_cache regions;
-
-void regions_init(void)
-{
-    object_cache_init(&regions, "region", align_up(sizeof(struct region), 8));
-}
+static size_t live;
 
 size_t regions_count(void)
 {
-    return regions.live;
+    return live;
 }
 
-struct region *region_find(address_space_t *as, const void *va)
+static const unsigned long prop_attr[] = {
+    [AS_REGION_NO_ACCESS] = PAGE_ATTR_PROT_NONE,
+    [AS_REGION_RO] = PAGE_ATTR_PROT_READ,
+    [AS_REGION_RW] = PAGE_ATTR_PROT_RW,
+    [AS_REGION_RX] = PAGE_ATTR_PROT_RX,
+};
+
+static address_space_region_prop_t prop_of(const struct uk_vma *vma)
 {
-    struct vma_node *node = vma_tree_find(&as->regions, (vaddr_t)va);
+    address_space_region_prop_t prop = AS_REGION_NO_ACCESS;
 
-    return node == NULL ? NULL : container_of(node, struct region, range);
+    while (prop_attr[prop] != vma->attr && prop < AS_REGION_RX) {
+        prop++;
+    }
+    return prop;
 }
+
+/* ---- a region as a type of VMA: all of it or nothing ---- */
+
+static int region_unmap(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
+{
+    int status = vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, NULL);
+
+    if (status == 0) {
+        vmm_arch_free_range((void *)((struct region *)vma)->pa, len);
+        live--;
+    }
+    return status;
+}
+
+static int region_split(struct uk_vma *vma, __vaddr_t vaddr, struct uk_vma **new_vma)
+{
+    (void)vma;
+    (void)vaddr;
+    (void)new_vma;
+    return -EPERM;
+}
+
+static int region_merge(struct uk_vma *vma, struct uk_vma *next)
+{
+    (void)vma;
+    (void)next;
+    return -EPERM;
+}
+
+static int region_set_attr(struct uk_vma *vma, unsigned long attr)
+{
+    if ((attr & PAGE_ATTR_PROT_EXEC) != 0) {
+        vmm_arch_sync_code(((struct region *)vma)->pa, uk_vma_len(vma));
+    }
+    return vma_set_attr_mapped(vma, attr);
+}
+
+static const struct uk_vma_ops region_ops = {
+    .unmap = region_unmap,
+    .split = region_split,
+    .merge = region_merge,
+    .set_attr = region_set_attr,
+};
+
+struct region *region_of(struct uk_vma *vma)
+{
+    return vma != NULL && vma->ops == &region_ops ? (struct region *)vma : NULL;
+}
+
+/* ---- lukos/vmm.h ---- */
 
 static struct region *region_starting_at(address_space_t *as, const void *va)
 {
-    struct region *region = region_find(as, va);
+    struct region *region = region_of(vma_of(vma_tree_find(&as->vas.vmas, (vaddr_t)va)));
 
-    return region != NULL && region->range.start == (vaddr_t)va ? region : NULL;
+    return region != NULL && region->vma.start == (vaddr_t)va ? region : NULL;
 }
 
 static bool prop_is_known(address_space_region_prop_t prop)
@@ -51,7 +106,7 @@ static int validate(const address_space_t *as, size_t *len, address_space_region
 
 static int validate_va(address_space_t *as, const void *va, size_t len)
 {
-    const struct vma_node *next;
+    const struct uk_vma *next;
 
     if (!is_aligned((vaddr_t)va, vmm_arch_boundary(len)) || va == NULL) {
         return -EINVAL;
@@ -59,7 +114,7 @@ static int validate_va(address_space_t *as, const void *va, size_t len)
     if (!vmm_arch_va_valid(va, len)) {
         return -ERANGE;
     }
-    next = vma_tree_lower_bound(&as->regions, (vaddr_t)va);
+    next = vma_from(&as->vas, (vaddr_t)va);
     return next != NULL && next->start < (vaddr_t)va + len ? -EEXIST : 0;
 }
 
@@ -69,7 +124,7 @@ static int choose_va(address_space_t *as, size_t len, void **va)
     if (!vmm_arch_va_valid((void *)vmm_arch_boundary(len), len)) {
         return -ERANGE;
     }
-    *va = vmm_arch_get_free_range(as->context, len);
+    *va = vmm_arch_get_free_range(as->vas.pt, len);
     return *va == NULL ? -ENOSPC : 0;
 }
 
@@ -90,35 +145,32 @@ static paddr_t backing_alloc(size_t len, address_space_region_prop_t prop)
 /* Put a region into the address space at a valid, free va. */
 static int region_add(address_space_t *as, void *va, size_t len, address_space_region_prop_t prop)
 {
-    struct region *region = object_alloc(&regions);
+    struct region *region = uk_malloc(as->vas.a, sizeof(*region));
     int status = -ENOMEM;
 
     if (region == NULL) {
         return -ENOMEM;
     }
-    region->range.start = (vaddr_t)va;
-    region->range.end = (vaddr_t)va + len;
-    region->prop = prop;
     region->pa = backing_alloc(len, prop);
     if (region->pa != 0) {
-        status = vmm_arch_map(as->context, prop, va, (void *)region->pa, len);
+        status = vmm_arch_map(as->vas.pt, prop, va, (void *)region->pa, len);
         if (status != 0) {
             vmm_arch_free_range((void *)region->pa, len);
         }
     }
     if (status != 0) {
-        object_free(&regions, region);
+        uk_free(as->vas.a, region);
         return status;
     }
-    vma_tree_insert(&as->regions, &region->range);
-    as->region_count++;
+    region->vma.start = (vaddr_t)va;
+    region->vma.end = (vaddr_t)va + len;
+    region->vma.vas = &as->vas;
+    region->vma.ops = &region_ops;
+    region->vma.attr = prop_attr[prop];
+    region->vma.page_lvl = -1;
+    vma_tree_insert(&as->vas.vmas, &region->vma.node);
+    live++;
     return 0;
-}
-
-static void region_free(struct region *region)
-{
-    vmm_arch_free_range((void *)region->pa, region_size(region));
-    object_free(&regions, region);
 }
 
 void *vmm_address_space_region_create(address_space_t *as, size_t len,
@@ -128,12 +180,12 @@ void *vmm_address_space_region_create(address_space_t *as, size_t len,
     int status = validate(as, &len, prop);
 
     if (status == 0) {
-        lock_acquire(&as->lock);
+        lock_acquire(&as->vas.lock);
         status = choose_va(as, len, &va);
         if (status == 0) {
             status = region_add(as, va, len, prop);
         }
-        lock_release(&as->lock);
+        lock_release(&as->vas.lock);
     }
     return status_record(status) == 0 ? va : NULL;
 }
@@ -144,12 +196,12 @@ int vmm_address_space_region_create_at(address_space_t *as, void *va, size_t len
     int status = validate(as, &len, prop);
 
     if (status == 0) {
-        lock_acquire(&as->lock);
+        lock_acquire(&as->vas.lock);
         status = validate_va(as, va, len);
         if (status == 0) {
             status = region_add(as, va, len, prop);
         }
-        lock_release(&as->lock);
+        lock_release(&as->vas.lock);
     }
     return status_record(status);
 }
@@ -162,16 +214,14 @@ int vmm_address_space_region_destroy(address_space_t *as, void *va)
     if (!address_space_is_live(as)) {
         return status_record(-EINVAL);
     }
-    lock_acquire(&as->lock);
+    lock_acquire(&as->vas.lock);
     region = region_starting_at(as, va);
     if (region != NULL) {
-        status = vmm_arch_unmap(as->context, va, region_size(region));
+        status = region_unmap(&region->vma, region->vma.start, uk_vma_len(&region->vma));
         ASSERT(status == 0);
-        vma_tree_remove(&as->regions, &region->range);
-        as->region_count--;
-        region_free(region);
+        vma_drop(&region->vma);
     }
-    lock_release(&as->lock);
+    lock_release(&as->vas.lock);
     return status_record(region == NULL ? -ENOENT : 0);
 }
 
@@ -184,26 +234,23 @@ int vmm_address_space_region_set_prop(address_space_t *as, void *va,
     if (!address_space_is_live(as) || !prop_is_known(prop)) {
         return status_record(-EINVAL);
     }
-    lock_acquire(&as->lock);
+    lock_acquire(&as->vas.lock);
     region = region_starting_at(as, va);
     if (region != NULL) {
-        status = 0;
-        if (region->prop != prop) {
-            if (prop == AS_REGION_RX) {
-                vmm_arch_sync_code(region->pa, region_size(region));
-            }
-            status = vmm_arch_protect(as->context, prop, va, region_size(region));
-            ASSERT(status == 0);
-            region->prop = prop;
-        }
+        status = region->vma.attr == prop_attr[prop]
+                     ? 0
+                     : region_set_attr(&region->vma, prop_attr[prop]);
+        ASSERT(status == 0);
+        region->vma.attr = prop_attr[prop];
     }
-    lock_release(&as->lock);
+    lock_release(&as->vas.lock);
     return status_record(status);
 }
 
-int vmm_address_space_region_next(address_space_t *as, const void *va, address_space_region_t *out)
+int vmm_address_space_region_next(address_space_t *as, const void *va,
+                                  address_space_region_t *out)
 {
-    const struct vma_node *node;
+    struct uk_vma *vma;
 
     if (!address_space_is_live(as)) {
         return status_record(-EINVAL);
@@ -211,28 +258,19 @@ int vmm_address_space_region_next(address_space_t *as, const void *va, address_s
     if (!vmm_arch_kernel_access(out, sizeof(*out), true)) {
         return status_record(-EFAULT);
     }
-    lock_acquire(&as->lock);
-    node = vma_tree_lower_bound(&as->regions, (vaddr_t)va);
-    if (node != NULL) {
-        const struct region *region = container_of(node, struct region, range);
-
+    lock_acquire(&as->vas.lock);
+    vma = vma_from(&as->vas, (vaddr_t)va);
+    while (vma != NULL && region_of(vma) == NULL) {
+        vma = vma_above(vma);
+    }
+    if (vma != NULL) {
         *out = (address_space_region_t){
-            .va = (void *)node->start,
-            .pa = (void *)region->pa,
-            .len = region_size(region),
-            .prop = region->prop,
+            .va = (void *)vma->start,
+            .pa = (void *)region_of(vma)->pa,
+            .len = uk_vma_len(vma),
+            .prop = prop_of(vma),
         };
     }
-    lock_release(&as->lock);
-    return status_record(node == NULL ? -ENOENT : 0);
-}
-
-void regions_release(address_space_t *as)
-{
-    struct vma_node *node;
-
-    while ((node = vma_tree_first(&as->regions)) != NULL) {
-        vma_tree_remove(&as->regions, node);
-        region_free(container_of(node, struct region, range));
-    }
+    lock_release(&as->vas.lock);
+    return status_record(vma == NULL ? -ENOENT : 0);
 }

@@ -49,9 +49,7 @@ int context_init(struct uk_pagetable *context)
 
 void context_fini(struct uk_pagetable *context)
 {
-    ASSERT(!vmm_arch_is_active(context));
-    tlb_flush_asid(context->arch.tag);
-    asid_release(context->arch.tag);
+    vmm_arch_context_retire(context);
     mmu_free_tables(context);
 }
 
@@ -68,6 +66,16 @@ void *vmm_arch_context_create(address_space_t *as)
     }
     context->arch.as = as;
     return context;
+}
+
+void vmm_arch_context_retire(void *ctx)
+{
+    struct uk_pagetable *context = ctx;
+
+    ASSERT(!vmm_arch_is_active(ctx));
+    tlb_flush_asid(context->arch.tag);
+    asid_release(context->arch.tag);
+    context->arch.tag = 0;
 }
 
 void vmm_arch_context_destroy(void *ctx)

@@ -2,6 +2,7 @@
 #include "frame.h"
 #include "lib/assert.h"
 #include "lib/console.h"
+#include "lukos/fault.h"
 #include "sysreg.h"
 
 /* Exceptions: what EL0 is stopped by, and the end of a kernel that took one of its own. */
@@ -17,53 +18,87 @@
 enum exception_class {
     EC_SVC64 = 0x15,
     EC_INSTRUCTION_ABORT_EL0 = 0x20,
+    EC_INSTRUCTION_ABORT_EL1 = 0x21,
     EC_DATA_ABORT_EL0 = 0x24,
+    EC_DATA_ABORT_EL1 = 0x25,
 };
 
 #define PSTATE_FLAGS MASK(31, 28) /* N, Z, C, V: all of PSTATE that a user may choose */
+#define VECTOR_EL1_SYNC 4
 #define VECTOR_EL0_SYNC 8
 
 unsigned user_enter(struct user_registers *registers);
-void exception_at_el1(unsigned vector, const struct user_registers *frame);
+void exception_at_el1(unsigned vector, struct user_registers *frame);
 _Noreturn void exception_stack_overflow(const struct user_registers *frame);
 
-static struct user_exit fault(uint64_t esr, enum user_access access)
+static bool is_abort(uint64_t esr)
 {
-    uint64_t type = field_get(ESR_FSC_TYPE, esr);
+    uint64_t class = field_get(ESR_EC, esr);
 
+    return class == EC_INSTRUCTION_ABORT_EL0 || class == EC_INSTRUCTION_ABORT_EL1 ||
+           class == EC_DATA_ABORT_EL0 || class == EC_DATA_ABORT_EL1;
+}
+
+/* Read, write and execute are told apart by the exception class, then by WnR. */
+static enum user_access access_of(uint64_t esr)
+{
+    uint64_t class = field_get(ESR_EC, esr);
+
+    if (class == EC_INSTRUCTION_ABORT_EL0 || class == EC_INSTRUCTION_ABORT_EL1) {
+        return USER_EXECUTE;
+    }
+    return (esr & ESR_WNR) != 0 && (esr & ESR_CM) == 0 ? USER_WRITE : USER_READ;
+}
+
+/* Let the VMA at the address resolve an abort. The access may be tried again. */
+static bool is_resolved(uint64_t esr, vaddr_t address, struct user_registers *frame)
+{
+    static const unsigned type[] = {
+        [USER_READ] = UK_VMA_FAULT_READ,
+        [USER_WRITE] = UK_VMA_FAULT_WRITE,
+        [USER_EXECUTE] = UK_VMA_FAULT_EXEC,
+    };
+
+    return is_abort(esr) && field_get(ESR_FSC_TYPE, esr) == FSC_TYPE_TRANSLATION &&
+           fault_resolve(address, type[access_of(esr)] | UK_VMA_FAULT_NONPRESENT,
+                         (struct __regs *)frame) == 0;
+}
+
+static struct user_exit exit_of(uint64_t esr, vaddr_t address)
+{
+    uint64_t kind = field_get(ESR_FSC_TYPE, esr);
+    bool fault = kind == FSC_TYPE_TRANSLATION || kind == FSC_TYPE_PERMISSION;
+
+    if (field_get(ESR_EC, esr) == EC_SVC64) {
+        return (struct user_exit){.stop = USER_CALL, .syndrome = esr};
+    }
+    if (!is_abort(esr) || !fault) {
+        return (struct user_exit){.stop = USER_OTHER, .syndrome = esr};
+    }
     return (struct user_exit){
-        .stop =
-            type == FSC_TYPE_TRANSLATION || type == FSC_TYPE_PERMISSION ? USER_FAULT : USER_OTHER,
-        .access = access,
-        .permission = type == FSC_TYPE_PERMISSION,
-        .address = READ_SYSREG(far_el1),
+        .stop = USER_FAULT,
+        .access = access_of(esr),
+        .permission = kind == FSC_TYPE_PERMISSION,
+        .address = address,
         .syndrome = esr,
     };
 }
 
 struct user_exit arch_user_run(struct user_registers *registers)
 {
-    unsigned vector;
-    uint64_t esr;
-    bool write;
-
     registers->pstate &= PSTATE_FLAGS; /* EL0t, AArch64; nothing masked, as EL0 could not */
-    vector = user_enter(registers);
-    esr = READ_SYSREG(esr_el1);
-    write = (esr & ESR_WNR) != 0 && (esr & ESR_CM) == 0;
-    if (vector == VECTOR_EL0_SYNC) {
-        switch (field_get(ESR_EC, esr)) {
-        case EC_SVC64:
-            return (struct user_exit){.stop = USER_CALL, .syndrome = esr};
-        case EC_INSTRUCTION_ABORT_EL0:
-            return fault(esr, USER_EXECUTE);
-        case EC_DATA_ABORT_EL0:
-            return fault(esr, write ? USER_WRITE : USER_READ);
-        default:
-            break;
+    for (;;) {
+        unsigned vector = user_enter(registers);
+        uint64_t esr = READ_SYSREG(esr_el1);
+        vaddr_t address = READ_SYSREG(far_el1);
+
+        if (vector != VECTOR_EL0_SYNC) {
+            return (struct user_exit){.stop = USER_OTHER, .syndrome = esr};
+        }
+        if (!is_resolved(esr, address, registers)) {
+            return exit_of(esr, address);
         }
     }
-    return (struct user_exit){.stop = USER_OTHER, .syndrome = esr};
 }
 
 /* "ESR" and the rest by name, so that whoever reads the console can look them up. */
@@ -74,11 +109,34 @@ static void print_state(const struct user_registers *frame)
                    frame->pstate);
 }
 
-void exception_at_el1(unsigned vector, const struct user_registers *frame)
+/* An instruction that may fault, and where to go on when it does (uaccess.S). */
+struct fixup {
+    vaddr_t instruction;
+    vaddr_t target;
+};
+
+extern const struct fixup exception_table[], exception_table_end[];
+
+static bool is_fixed_up(struct user_registers *frame)
+{
+    for (const struct fixup *fixup = exception_table; fixup < exception_table_end; fixup++) {
+        if (fixup->instruction == frame->pc) {
+            frame->pc = fixup->target;
+            return true;
+        }
+    }
+    return false;
+}
+
+void exception_at_el1(unsigned vector, struct user_registers *frame)
 {
     static const char *const source[] = {"EL1 with SP_EL0", "EL1", "EL0", "EL0 in AArch32"};
     static const char *const kind[] = {"synchronous exception", "IRQ", "FIQ", "SError"};
 
+    if (vector == VECTOR_EL1_SYNC && is_abort(READ_SYSREG(esr_el1)) &&
+        (is_resolved(READ_SYSREG(esr_el1), READ_SYSREG(far_el1), frame) || is_fixed_up(frame))) {
+        return;
+    }
     print_state(frame);
     panic("unexpected %s from %s", kind[vector % 4], source[vector / 4]);
 }

@@ -81,7 +81,7 @@ void arch_boot_done(void)
     while (mmu_leaf(&kernel_context, va, &level) != 0) {
         va += BLOCK_2M;
     }
-    (void)mmu_unmap(&kernel_context, BOOT_WINDOW, va);
+    (void)mmu_unmap(&kernel_context, BOOT_WINDOW, va, NULL);
 }
 
 struct range arch_image(void)

@@ -45,6 +45,12 @@ void *vmm_arch_v2p(void *ctx, void *va);
 void vmm_arch_init(void);
 
 /*
+ * An inactive context that will not run again: the TLBs forget it at once, and unmapping what it
+ * maps costs no more TLB maintenance.
+ */
+void vmm_arch_context_retire(void *ctx);
+
+/*
  * Destroy an inactive context with whatever it still maps. When it returns no CPU can reach
  * anything through it any more.
  */
