@@ -210,8 +210,8 @@ class Kernel:
         """What TTBR0_EL1 holds while an `address_space_t *` is active: root and ASID."""
         if not isinstance(space, PointerValue) or not space:
             raise CallError(f"expected an address_space_t *, got {space!r}")
-        context = self.cast(space.context, "struct context *")
-        return int(context.root_pa) | (int(context.tag) & 0xFFFF) << 48
+        table = space.vas.pt
+        return int(table.pt_pbase) | (int(table.arch.tag) & 0xFFFF) << 48
 
     def read(self, space: Any, va: int, size: int) -> bytes:
         """Memory of an address space, whatever the user may do there; `space` None: of the kernel."""
