@@ -11,7 +11,13 @@ import pytest
 import ziglang
 from elftools.elf.elffile import ELFFile
 from unicorn import UC_ARCH_ARM64, UC_HOOK_CODE, UC_MODE_ARM, Uc
-from unicorn.arm64_const import UC_ARM64_REG_LR, UC_ARM64_REG_PC, UC_ARM64_REG_SP, UC_ARM64_REG_X0
+from unicorn.arm64_const import (
+    UC_ARM64_REG_CP_REG,
+    UC_ARM64_REG_LR,
+    UC_ARM64_REG_PC,
+    UC_ARM64_REG_SP,
+    UC_ARM64_REG_X0,
+)
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -57,6 +63,8 @@ class Guest:
                 self._uc.mem_write(segment["p_vaddr"], segment.data())
             table = image.get_section_by_name(".symtab")
             self.symbols = {s.name: s["st_value"] for s in table.iter_symbols()}
+        # SCTLR_EL1.A, and RES1 bits: an unaligned access faults, as it does with the MMU off.
+        self._uc.reg_write(UC_ARM64_REG_CP_REG, (1, 0, 3, 0, 0, 0x30D00802))
         self._top = ARENA
 
     def reset(self) -> None:
