@@ -277,6 +277,18 @@ def test_removed_node_still_tells_its_range(guest):
     assert guest.read(node, 16) == before
 
 
+def test_hole_found_is_forgotten_with_the_node_above_it(guest):
+    """The guess where the next node goes must not outlive what it points to."""
+    ranges = Ranges(guest)
+    nodes = [ranges.insert(number * PAGE, number * PAGE + PAGE) for number in (2, 5, 8, 11)]
+    assert ranges.find_hole(PAGE, PAGE, 3 * PAGE, TOP - 1) == 3 * PAGE
+    ranges.remove(nodes[1])
+    ranges.free.clear()  # the next node is another one
+    ranges.insert(6 * PAGE, 7 * PAGE)
+    assert ranges.check()
+    assert len(ranges.listed()) == 4
+
+
 @pytest.mark.parametrize(("start", "end"), [(4, 6), (5, 7), (3, 8), (7, 9), (9, 11), (1, 20), (6, 6), (7, 6)])
 def test_overlap_is_an_assertion(guest, start, end):
     """A bug of the caller, seen at once in debug builds."""
