@@ -167,7 +167,7 @@ class Walker:
         regime = self.regime
         first = regime.base if start is None else start
         last = regime.end if end is None else end
-        if not regime.epd:
+        if not regime.epd and first < last:
             yield from self._visit(self._root(), max(first, regime.base), min(last, regime.end))
 
     def tables(self) -> Iterator[TablePage]:

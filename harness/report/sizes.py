@@ -24,3 +24,9 @@ def format_size(size: int) -> str:
     while size and size % 1024 == 0 and power < len(_UNITS):
         size, power = size // 1024, power + 1
     return f"{size}{_UNITS[power - 1]}" if power else str(size)
+
+
+def about_size(size: int) -> str:
+    """The size in the unit that leaves a short number, rounded: "2G", "16.1M"."""
+    power = min(max(size.bit_length() - 1, 0) // 10, len(_UNITS))
+    return f"{size / (1 << 10 * power):.4g}{_UNITS[power - 1] if power else ''}"

@@ -207,7 +207,7 @@ static bool lists_string(const char *list, size_t size, const char *text)
     while (size >= length) {
         size_t entry = strnlen(list, size) + 1;
 
-        if (entry == length && memcmp(list, text, length) == 0)
+        if (memcmp(list, text, length) == 0)
             return true;
         if (entry >= size)
             break;

@@ -77,7 +77,9 @@ def test_leaves_of_a_range_are_those_that_touch_it(memory, start, length):
     if len(full) == 2000:
         return
     wanted = [leaf for leaf in full if leaf.va < start + length and leaf.va + leaf.size > start]
-    assert list(walker(memory, regime()).leaves(start, start + length)) == (wanted if length else [])
+    assert list(walker(memory, regime()).leaves(start, start + length)) == (
+        wanted if length else []
+    )  # an empty range touches nothing
 
 
 @given(memory=memories(), bits=st.sampled_from([39, 48]))

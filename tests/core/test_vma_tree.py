@@ -68,6 +68,8 @@ class Ranges:
         self.guest.call("vma_tree_remove", self.tree, node)
         del self.nodes[node]
         self.free.append(node)
+        # Whoever still looks at it takes it for the node above every other one.
+        self.guest.write(node, struct.pack("<QQ", TOP - 1, TOP - 1) + bytes(NODE_SIZE - 16))
 
     def resize(self, node, start, end):
         self.guest.call("vma_tree_resize", self.tree, node, start, end)
@@ -196,6 +198,42 @@ def test_tree_agrees_with_a_sorted_list(guest):
     )
 
 
+@shared_guest
+@given(order=st.randoms(use_true_random=False), stride=st.integers(1, 3), count=st.integers(2, 70))
+def test_nodes_leave_in_any_order(guest, order, stride, count):
+    """Every shape of tree that a removal meets; each step is checked."""
+    guest.reset()
+    ranges = Ranges(guest)
+    numbers = list(range(1, count))
+    order.shuffle(numbers)
+    for number in numbers:
+        ranges.insert(number * stride * PAGE, number * stride * PAGE + PAGE)
+    leaving = list(ranges.nodes)
+    order.shuffle(leaving)
+    for node in leaving:
+        ranges.remove(node)
+        assert ranges.check()
+
+
+@shared_guest
+@given(
+    taken=st.lists(st.booleans(), min_size=1, max_size=60),
+    wishes=st.lists(
+        st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(0, 60)), min_size=1, max_size=6
+    ),
+)
+def test_lowest_hole_is_found_in_crowded_ranges(guest, taken, wishes):
+    """Many holes of the same few widths."""
+    guest.reset()
+    ranges = Ranges(guest)
+    for number, used in enumerate(taken, start=1):
+        if used:
+            ranges.insert(number * PAGE, number * PAGE + PAGE)
+    for pages, shift, low in wishes:
+        wish = pages * PAGE, PAGE << shift, low * PAGE, TOP - 1
+        assert ranges.find_hole(*wish) == lowest_hole(ranges.nodes.values(), *wish)
+
+
 ADDRESS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, PAGE, 2**63, TOP - PAGE, TOP - 1])
 
 
@@ -235,8 +273,20 @@ def test_removed_node_still_tells_its_range(guest):
     for number in range(9):
         node = ranges.insert(2 * number * PAGE + PAGE, 2 * number * PAGE + 2 * PAGE)
     before = guest.read(node, 16)
-    ranges.remove(node)
+    guest.call("vma_tree_remove", ranges.tree, node)
     assert guest.read(node, 16) == before
+
+
+def test_hole_found_is_forgotten_with_the_node_above_it(guest):
+    """The guess where the next node goes must not outlive what it points to."""
+    ranges = Ranges(guest)
+    nodes = [ranges.insert(number * PAGE, number * PAGE + PAGE) for number in (2, 5, 8, 11)]
+    assert ranges.find_hole(PAGE, PAGE, 3 * PAGE, TOP - 1) == 3 * PAGE
+    ranges.remove(nodes[1])
+    ranges.free.clear()  # the next node is another one
+    ranges.insert(6 * PAGE, 7 * PAGE)
+    assert ranges.check()
+    assert len(ranges.listed()) == 4
 
 
 @pytest.mark.parametrize(("start", "end"), [(4, 6), (5, 7), (3, 8), (7, 9), (9, 11), (1, 20), (6, 6), (7, 6)])

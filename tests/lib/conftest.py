@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 import ziglang
 from elftools.elf.elffile import ELFFile
-from unicorn import UC_ARCH_ARM64, UC_HOOK_CODE, UC_MODE_ARM, Uc
-from unicorn.arm64_const import UC_ARM64_REG_LR, UC_ARM64_REG_PC, UC_ARM64_REG_SP, UC_ARM64_REG_X0
+from unicorn import UC_ARCH_ARM64, UC_HOOK_CODE, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, UC_MODE_ARM, Uc
+from unicorn.arm64_const import (
+    UC_ARM64_REG_LR,
+    UC_ARM64_REG_PC,
+    UC_ARM64_REG_SP,
+    UC_ARM64_REG_X0,
+)
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -119,6 +124,21 @@ class Guest:
         self._uc.hook_del(hook)
         self._uc.ctl_flush_tb()
         return retired
+
+    def unaligned(self, name: str, *arguments: int) -> list[tuple[int, int]]:
+        """Call a function and return its (address, size) accesses that would fault with the MMU off."""
+        found: list[tuple[int, int]] = []
+
+        def note(_uc: Uc, _access: int, address: int, size: int, *_: object) -> None:
+            if address % min(size, 8):
+                found.append((address, size))
+
+        hook = self._uc.hook_add(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, note, begin=1, end=0)
+        self._uc.ctl_flush_tb()  # blocks translated before do not know the hook
+        self.call(name, *arguments)
+        self._uc.hook_del(hook)
+        self._uc.ctl_flush_tb()
+        return found
 
     def printed(self, name: str, *arguments: int) -> str:
         """Call a function and return what it put to the console."""

@@ -25,6 +25,14 @@ def build_blob(*, version=17):
         "/cpus/cpu@1": {"reg": 1},
         "/soc": {"big": [1, 2], "letters": 0x41424344},
         "/soc/uart@8": {"reg": [0, 8, 16]},
+        "/pci": {"#address-cells": 3, "#size-cells": 2},
+        "/pci/fits@1": {"reg": [0, 1, 8, 0, 16]},
+        "/pci/wide@2": {"reg": [1, 0, 8, 0, 16]},
+        "/pci/odd@3": {"reg": [0, 1, 8, 0]},
+        "/many": {"#address-cells": 5},
+        "/many/node": {"reg": [0, 0, 0, 0, 0, 0]},
+        "/none": {"#address-cells": 0, "#size-cells": 0},
+        "/none/node": {"reg": [0]},
         "/chosen": {
             "stdout-path": "/pl011@9000000:115200",
             "linux,initrd-start": [1, 2],
@@ -127,7 +135,7 @@ def test_nodes_are_those_of_the_library(tree):
             compare(child, other)
 
     compare(0, fdt.parse_dtb(BLOB).root)
-    assert met == 10
+    assert met == 18
 
 
 def test_paths_match_with_and_without_unit(tree):
@@ -161,6 +169,13 @@ def test_reg_honours_the_parents_cells(tree):
     assert tree.numbers("fdt_reg", tree.path("/cpus/cpu@1"), 0) == (1, 0)
     assert tree.numbers("fdt_reg", tree.path("/soc/uart"), 0) == (8, 16)
     assert tree.numbers("fdt_reg", tree.path("/chosen"), 0) == ENOENT
+    assert tree.numbers("fdt_reg", tree.path("/pci/fits"), 0) == ((1 << 32) + 8, 16)
+
+
+@pytest.mark.parametrize("path", ["/pci/wide", "/pci/odd", "/many/node", "/none/node"])
+def test_reg_that_makes_no_sense_is_refused(tree, path):
+    """More than 64 bits; a broken last entry; more cells than there are; none."""
+    assert tree.numbers("fdt_reg", tree.path(path), 0) == EINVAL
 
 
 def test_numbers_and_texts_are_checked_for_their_size(tree):
@@ -249,6 +264,37 @@ def test_nops_before_the_root_and_between_are_skipped(guest):
     assert tree.name(0) == ""
     expected = [node.name for node in fdt.parse_dtb(BLOB).root.nodes]
     assert [tree.name(child) for child in tree.children(0)] == expected
+
+
+def test_structure_may_end_anywhere(guest):
+    """What is not whole in the structure block is not there, though bytes follow."""
+    structure, size = (struct.unpack(">I", BLOB[at : at + 4])[0] for at in (8, 36))
+    for cut in range(8, size):
+        guest.reset()
+        tree = Tree(guest, put(BLOB, 36, cut))
+        assert tree.status == 0
+        end = tree.blob + structure + cut
+        todo = [0]
+        while todo:
+            node = todo.pop()
+            address = guest.call("fdt_name", tree.fdt, node)
+            assert address + len(tree.text(address)) < end
+            for name in ("reg", "#address-cells", "stdout-path", "linux,initrd-start"):
+                address, length = tree.place(node, name) or (end, 0)
+                assert address + length <= end
+            todo += tree.children(node)
+
+
+def test_property_names_end_inside_the_strings_block(guest):
+    """A name of which the NUL is cut off is no name."""
+    strings, size = (struct.unpack(">I", BLOB[at : at + 4])[0] for at in (12, 32))
+    name = b"stdout-path\0"
+    whole = BLOB.index(name, strings) - strings + len(name)
+    for cut in range(size + 1):
+        guest.reset()
+        tree = Tree(guest, put(BLOB, 32, cut))
+        chosen = tree.path("/chosen")
+        assert (tree.value(chosen, "stdout-path") is not None) == (cut >= whole)
 
 
 WORDS = [0, 1, 2, 3, 4, 9, 64, 2**31 - 1, 2**31, 2**32 - 8, 2**32 - 1]

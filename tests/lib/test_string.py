@@ -124,6 +124,19 @@ def test_strchr_finds_the_first_and_the_nul(guest, text, character):
     assert guest.call("strchr", address, character) == (address + at if at >= 0 else 0)
 
 
+@pytest.mark.parametrize("name", ["memcpy", "memmove", "memset", "memcmp"])
+@pytest.mark.parametrize("source", range(0, 8, 3))
+def test_no_access_is_unaligned(guest, name, source):
+    """Memory is Device memory while the MMU is off, where an unaligned access faults."""
+    for to in range(8):
+        left, right = guest.place(bytes(300)) + to, guest.place(bytes(300)) + source
+        if name == "memmove":
+            right = left + 24 + source
+        assert guest.unaligned(name, left, 0 if name == "memset" else right, 203) == []
+        if name == "memmove":
+            assert guest.unaligned(name, right, left, 203) == []
+
+
 @pytest.mark.parametrize("name", ["memcpy", "memset"])
 def test_aligned_pages_cost_less_than_a_third_of_an_instruction_a_byte(release_guest, name):
     """The wide loops are what runs: a byte loop would take 16 times as long."""
