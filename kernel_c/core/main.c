@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/files.h"
 #include "core/platform.h"
 #include "core/tour.h"
 #include "drivers/pl011.h"
@@ -79,6 +80,7 @@ _Noreturn void kernel_main(const void *fdt, paddr_t fdt_pa)
     platform_each(&platform, arch_ram_limit(), true, arch_map_ram);
     frames_start();
     vmm_init();
+    files_load(platform.initrd);
     with_tour = platform_argument(&platform, "tour");
     arch_boot_done();
     if (with_tour) {

@@ -82,7 +82,8 @@ static void read_chosen(struct platform *platform, const struct fdt *fdt)
     platform->arguments = arguments == NULL ? "" : arguments;
     if (chosen >= 0 && fdt_number(fdt, chosen, "linux,initrd-start", &start) == 0 &&
         fdt_number(fdt, chosen, "linux,initrd-end", &end) == 0) {
-        platform_reserve(platform, (struct range){start, end}, false);
+        platform->initrd = (struct range){start, end};
+        platform_reserve(platform, platform->initrd, false);
     }
 }
 

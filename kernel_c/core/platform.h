@@ -13,6 +13,7 @@ struct platform {
     struct range reserved[PLATFORM_RANGES]; /* never handed out */
     bool unmapped[PLATFORM_RANGES];         /* nor even mapped: no-map */
     size_t reserved_count;
+    struct range initrd;  /* empty: none */
     struct range console; /* a PL011; empty: none */
     const char *psci_method;
     const char *arguments; /* /chosen/bootargs, never NULL */

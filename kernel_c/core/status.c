@@ -24,8 +24,12 @@ const char *status_name(int status)
         return "OK";
     case ENOENT:
         return "ENOENT";
+    case EBADF:
+        return "EBADF";
     case ENOMEM:
         return "ENOMEM";
+    case EACCES:
+        return "EACCES";
     case EFAULT:
         return "EFAULT";
     case EBUSY:
@@ -34,10 +38,16 @@ const char *status_name(int status)
         return "EEXIST";
     case EINVAL:
         return "EINVAL";
+    case EMFILE:
+        return "EMFILE";
+    case EFBIG:
+        return "EFBIG";
     case ENOSPC:
         return "ENOSPC";
     case ERANGE:
         return "ERANGE";
+    case ENAMETOOLONG:
+        return "ENAMETOOLONG";
     case ENOTSUP:
         return "ENOTSUP";
     default:

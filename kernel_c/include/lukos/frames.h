@@ -25,6 +25,7 @@ enum frame_purpose {
     FRAME_OBJECT, /* a page of the object allocator */
     FRAME_REGION, /* backs a region */
     FRAME_PAGE,   /* backs pages of a VMA, one leaf for each block */
+    FRAME_FILE,   /* content of a file, or a table of such */
     FRAME_PURPOSES,
 };
 
