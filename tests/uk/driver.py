@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A struct uk_vas in short words: calls by name, statuses by name, VMAs and accesses as Python values."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from harness.kernel.inject import fail_nth
+from tests.support.vmm import ALLOCATORS, KERNEL_BASE, PAGE
+
+LARGE = 1 << 21
+HUGE = 1 << 30
+
+NONE, R, W, RW, RX, RWX = 0, 1, 2, 3, 5, 7
+
+POPULATE, UNINITIALIZED, REPLACE = 1, 2, 4
+SIZE_4K, SIZE_2M, SIZE_1G = 12 << 5, 21 << 5, 30 << 5
+GROWS_UP = 1 << 32
+STRICT = 0x1000
+DONTNEED, WILLNEED = 1, 2
+READ, WRITE, EXEC, NONPRESENT, SOFT = 0, 1, 2, 4, 16
+CONTINUE, NOPAGING = 1, 2
+GUARD_BELOW, GUARD_ABOVE = PAGE, 4 * PAGE
+
+ANY = 0xBAAD_BAAD_8000_0000
+USER_BASE = 0x10_0000_0000
+KERNEL_WINDOW, KERNEL_WINDOW_END = 0xFFFF_FFC0_0000_0000, 0xFFFF_FFFF_C000_0000
+PROBE = 0x10000  # where the user program for accesses lives
+
+KINDS = ("anon", "stack", "dma", "rsvd", "region")
+_RETURN = 0xD65F_03C0  # ret
+
+
+class Vma(NamedTuple):
+    """One VMA as the kernel has it; `attr` with memory type, `level` -1 without a wish."""
+
+    start: int
+    end: int
+    kind: str
+    attr: int
+    flags: int
+    level: int
+    name: int
+
+
+class Access(NamedTuple):
+    """How an access from EL0 ended: "ok" or "fault", and what the fault said."""
+
+    outcome: str
+    permission: bool = False
+    address: int = 0
+    access: str = ""
+    value: int = 0
+
+
+def status_name(status):
+    """ "OK", or the name of a negative errno."""
+    return errno.errorcode[-status] if status else "OK"
+
+
+class Vas:
+    """A struct uk_vas of a running kernel. Methods called do_* give the status; the others assert "OK"."""
+
+    def __init__(self, kernel, vas, space=None):
+        self.kernel, self.vas, self.space = kernel, vas, space
+        self.address = vas.address
+        self.half = "ttbr1" if space is None else "ttbr0"
+        self.base = int(vas.vma_base)
+        self.end = KERNEL_WINDOW_END if space is None else 1 << kernel.tables(half="ttbr0").regime.va_bits
+        ops = {kind: f"uk_vma_{kind}_ops" for kind in KINDS} | {"region": "region_ops"}
+        self.ops = {kind: kernel.variable(name) for kind, name in ops.items()}
+        self._kind_at = {each.address: kind for kind, each in self.ops.items()}
+        self._first = vas.vmas.address + kernel.type("struct vma_tree").member("first").offset
+        vma = kernel.type("struct uk_vma")
+        self._vma_size = kernel.sizeof(vma)
+        self._at = {name: vma.member(name).offset for name in ("ops", "attr", "flags", "page_lvl", "name")}
+        self._next = kernel.type("struct vma_node").member("next").offset
+        self._vaddr = kernel.new("__vaddr_t")
+        self._args = kernel.new("struct uk_vma_dma_args")
+        self._word = kernel.buffer(8)
+        self._registers = kernel.new("struct user_registers")
+        self._registers_size = kernel.sizeof("struct user_registers")
+        self._functions = {}
+
+    def call(self, name, *arguments):
+        """Call a function of the kernel."""
+        found = self._functions.get(name)
+        if found is None:
+            found = self._functions[name] = self.kernel.function(name)
+        return found(*arguments)
+
+    def _peek(self, va, size):
+        return self.kernel.machine.memory.read(int(va) - KERNEL_BASE, size)
+
+    def _poke(self, va, data):
+        self.kernel.machine.memory.write(int(va) - KERNEL_BASE, data)
+
+    # -- mapping ----------------------------------------------------------------------------------------
+
+    def do_map(self, kind, size, attr=RW, *, at=ANY, flags=0, name=0, pa=None):
+        """uk_vma_map(); (status, where)."""
+        args = None
+        if pa is not None:
+            self._poke(self._args.address, struct.pack("<Q", pa))
+            args = self._args
+        self._poke(self._vaddr, struct.pack("<Q", at))
+        status = self.call(
+            "uk_vma_map", self.vas, self._vaddr, size, attr, flags, name or None, self.ops[kind], args
+        )
+        [where] = struct.unpack("<Q", self._peek(self._vaddr, 8))
+        if status:
+            assert where == at, "a call that fails leaves *vaddr alone"
+        return status_name(status), where
+
+    def map(self, kind, size, attr=RW, **options):
+        """The same where it has to work; where."""
+        status, where = self.do_map(kind, size, attr, **options)
+        assert status == "OK"
+        return where
+
+    def do_stack(self, size, premapped=0, *, at=ANY, flags=0, name=0):
+        """uk_vma_map_stack(); (status, the lowest address that is not guard)."""
+        self._poke(self._vaddr, struct.pack("<Q", at))
+        status = self.call(
+            "uk_vma_map_stack", self.vas, self._vaddr, size, flags, name or None, premapped
+        )
+        return status_name(status), struct.unpack("<Q", self._peek(self._vaddr, 8))[0]
+
+    def stack(self, size, premapped=0, **options):
+        """The same where it has to work."""
+        status, where = self.do_stack(size, premapped, **options)
+        assert status == "OK"
+        return where
+
+    def do_unmap(self, va, size, flags=0):
+        """uk_vma_unmap()."""
+        return status_name(self.call("uk_vma_unmap", self.vas, va, size, flags))
+
+    def do_set_attr(self, va, size, attr, flags=0):
+        """uk_vma_set_attr()."""
+        return status_name(self.call("uk_vma_set_attr", self.vas, va, size, attr, flags))
+
+    def do_advise(self, va, size, advice, flags=0):
+        """uk_vma_advise()."""
+        return status_name(self.call("uk_vma_advise", self.vas, va, size, advice, flags))
+
+    def unmap(self, va, size):
+        """Unmap; asserts that it works."""
+        assert self.do_unmap(va, size) == "OK"
+
+    def set_attr(self, va, size, attr):
+        """Set attributes; asserts that it works."""
+        assert self.do_set_attr(va, size, attr) == "OK"
+
+    def advise(self, va, size, advice):
+        """Advise; asserts that it works."""
+        assert self.do_advise(va, size, advice) == "OK"
+
+    def region(self, at, size, prop=2):
+        """A LuKOS region in this VAS (RW unless told)."""
+        assert self.call("vmm_address_space_region_create_at", self.space, at, size, prop) == 0
+        return at
+
+    # -- looking ----------------------------------------------------------------------------------------
+
+    def vmas(self):
+        """The VMAs in the order of the list; without the user program's."""
+        found, at = [], struct.unpack("<Q", self._peek(self._first, 8))[0]
+        while at:
+            raw = self._peek(at, self._vma_size)
+            start, end = struct.unpack_from("<QQ", raw)
+            ops, attr, flags, name = (
+                struct.unpack_from("<Q", raw, self._at[each])[0] for each in ("ops", "attr", "flags", "name")
+            )
+            [level] = struct.unpack_from("<i", raw, self._at["page_lvl"])
+            if start != PROBE:
+                found.append(Vma(start, end, self._kind_at.get(ops, "?"), attr, flags, level, name))
+            [at] = struct.unpack_from("<Q", raw, self._next)
+        return found
+
+    def layout(self):
+        """[(start, end, kind, attr)] of all VMAs."""
+        return [(vma.start, vma.end, vma.kind, vma.attr) for vma in self.vmas()]
+
+    def tables(self):
+        """The translation tables of this VAS."""
+        return self.kernel.tables(self.space)
+
+    def leaves(self):
+        """What is mapped, by address; without the user program, or the kernel's map of RAM."""
+        if self.space is None:
+            return list(self.tables().leaves(KERNEL_WINDOW, KERNEL_WINDOW_END))
+        return [leaf for leaf in self.tables().leaves() if leaf.va != PROBE]
+
+    def present(self, va, size):
+        """The addresses of the 4K pages in a range that are mapped."""
+        return [each for each in range(va, va + size, PAGE) if self.tables().lookup(each) is not None]
+
+    def pa(self, va):
+        """The physical address behind a mapped page."""
+        leaf = self.tables().lookup(va)
+        return leaf.pa + va - leaf.va
+
+    def is_sound(self):
+        """The tree's own invariants, and the frame allocator's."""
+        return self.call("vma_tree_check", self.vas.vmas) and self.call("frames_check")
+
+    def frames(self):
+        """Frames in use by purpose."""
+        kernel = self.kernel
+        purposes = ("TABLE", "OBJECT", "REGION", "PAGE")
+        return tuple(self.call("frames_count", getattr(kernel, f"FRAME_{each}")) for each in purposes)
+
+    def books(self):
+        """Everything that a call which failed must have left as it was."""
+        leaves = [(leaf.va, leaf.pa, leaf.size, leaf.descriptor.raw) for leaf in self.leaves()]
+        return self.frames(), self.vmas(), leaves, self.is_sound()
+
+    # -- accesses ---------------------------------------------------------------------------------------
+
+    def load(self, va, flags=0):
+        """8 bytes read by the kernel through uk_nofault_memcpy(), or None when it faults."""
+        done = self.call("uk_nofault_memcpy", self._word, va, 8, flags)
+        return int.from_bytes(self._peek(self._word, 8), "little") if done == 8 else None
+
+    def store(self, va, value, flags=0):
+        """Write 8 bytes from EL1; whether it could be done."""
+        self._poke(self._word, struct.pack("<Q", value))
+        return self.call("uk_nofault_memcpy", va, self._word, 8, flags) == 8
+
+    def can_read(self, va, size=1, flags=0):
+        """uk_nofault_probe_r(): the bytes."""
+        return self.call("uk_nofault_probe_r", va, size, flags)
+
+    def can_write(self, va, size=1, flags=0):
+        """uk_nofault_probe_rw(): the bytes."""
+        return self.call("uk_nofault_probe_rw", va, size, flags)
+
+    def execute(self, va):
+        """Let the kernel call what is at va, and come back."""
+        registers = self.kernel.machine.registers
+        kept = {name: registers[name] for name in ("sp", "pc", "x29", "x30")}
+        try:
+            registers["x30"], registers["pc"] = 0x00AD_DE00_0000_0000, va
+            self.kernel.session.run_function("code", None)
+        finally:
+            for name, value in kept.items():
+                registers[name] = value
+
+    def user(self, access, va, value=0):
+        """One access ("r", "w", "x") from EL0. An "x" that finds anything but code still counts as "ok"."""
+        pc = {"r": PROBE + 8, "w": PROBE + 16, "x": va}[access]
+        registers = struct.pack("<31Q3Q", va, value, *[0] * 29, 0, pc, 0)
+        self._poke(self._registers.address, registers.ljust(self._registers_size, b"\0"))
+        stopped = self.call("arch_user_run", self._registers)
+        [x0] = struct.unpack("<Q", self._peek(self._registers.address, 8))
+        if stopped.stop != self.kernel.USER_FAULT:
+            return Access("ok", value=x0)
+        return Access("fault", stopped.permission, stopped.address, "rwx"[int(stopped.access)])
+
+    def fault(self, va, kind=READ):
+        """fault_resolve(), as after an access that found nothing mapped."""
+        return status_name(self.call("fault_resolve", va, kind | NONPRESENT, None))
+
+    # -- failures ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def failing(self, n):
+        """The n-th allocation of the calls inside fails."""
+        with fail_nth(self.kernel, ALLOCATORS, n) as injection:
+            yield injection
+
+
+def exhaust(vas, call, limit=64):
+    """Let each allocation of `call` fail, one after the other: ENOMEM, and the books as before.
+
+    Returns how many there were; afterwards the call has been made and has worked.
+    """
+    before = vas.books()
+    for n in range(1, limit):
+        with vas.failing(n) as injection:
+            status = call()
+        if injection.struck is None:
+            assert status == "OK"
+            return n - 1
+        assert status in ("ENOMEM", "OK"), (n, status)
+        if status == "OK":  # it has found another way
+            return n
+        assert vas.books() == before, f"allocation {n}, by {injection.struck}()"
+    raise AssertionError(f"more than {limit} allocations")
+
+
+def user_vas(kernel):
+    """A new, active address space with the user program in it."""
+    space = kernel.vmm_address_space_create()
+    assert kernel.vmm_address_space_region_create_at(space, PROBE, PAGE, kernel.AS_REGION_RX) == 0
+    kernel.write(space, PROBE, kernel.read(None, kernel.image.symbols["arch_user_probe"].address, 24))
+    assert kernel.vmm_address_space_activate(space) == 0
+    return Vas(kernel, space.vas, space)
+
+
+def kernel_vas(kernel):
+    """The kernel's own VAS, with no address space active."""
+    return Vas(kernel, kernel.variable("kernel_vas"))
+
+
+def code(vas, va):
+    """Put a function that returns at once where the kernel has mapped something."""
+    vas.kernel.write(vas.space, va, struct.pack("<I", _RETURN))
