@@ -13,6 +13,11 @@ static const uint8_t type_index[] = {
     [7] = 0,
 };
 
+/* Shareability follows the type: every CPU sees what there is of a page. */
+#define ATTR_KNOWN                                                                                 \
+    (PAGE_ATTR_PROT_RWX | (unsigned long)PAGE_ATTR_TYPE_MASK << PAGE_ATTR_TYPE_SHIFT |             \
+     (unsigned long)PAGE_ATTR_SHAREABLE_MASK << PAGE_ATTR_SHAREABLE_SHIFT)
+
 static pte_t rights(bool kernel, unsigned long attr)
 {
     bool execute = (attr & PAGE_ATTR_PROT_EXEC) != 0;
@@ -37,7 +42,8 @@ pte_t attributes_encode(const struct uk_pagetable *context, unsigned long attr)
     bool device = type >= PAGE_ATTR_TYPE_DEVICE_nGnRnE >> PAGE_ATTR_TYPE_SHIFT;
     bool execute = (attr & PAGE_ATTR_PROT_EXEC) != 0;
 
-    if (index == 0 || (execute && (device || (attr & PAGE_ATTR_PROT_WRITE) != 0))) {
+    if ((attr & ~ATTR_KNOWN) != 0 || index == 0 ||
+        (execute && (device || (attr & PAGE_ATTR_PROT_WRITE) != 0))) {
         return 0;
     }
     return rights(context_is_kernel(context), attr) | PTE_AF | PTE_ATTRINDX(index - 1) |

@@ -6,7 +6,7 @@
 
 /*
  * What a descriptor says beside its address, from PAGE_ATTR_* (uk/arch/paging.h). 0: there is no
- * such memory: writable and executable, or executable device memory.
+ * such memory: writable and executable, executable device memory, or bits that mean nothing.
  *
  * Any right includes reading. No rights: the descriptor is not valid.
  */
