@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "frame.h"
+#include "layout.h"
 #include "lib/assert.h"
 #include "lib/console.h"
 #include "lukos/fault.h"
@@ -95,7 +96,7 @@ struct user_exit arch_user_run(struct user_registers *registers)
         if (vector != VECTOR_EL0_SYNC) {
             return (struct user_exit){.stop = USER_OTHER, .syndrome = esr};
         }
-        if (!is_resolved(esr, address, registers)) {
+        if (address >= KERNEL_BASE || !is_resolved(esr, address, registers)) {
             return exit_of(esr, address);
         }
     }
