@@ -19,14 +19,17 @@ static const unsigned long prop_attr[] = {
     [AS_REGION_RX] = PAGE_ATTR_PROT_RX,
 };
 
+/* By what the user may do: uk_vma_set_attr() may have given it attributes that no property has. */
 static address_space_region_prop_t prop_of(const struct uk_vma *vma)
 {
-    address_space_region_prop_t prop = AS_REGION_NO_ACCESS;
-
-    while (prop_attr[prop] != vma->attr && prop < AS_REGION_RX) {
-        prop++;
+    if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
+        return AS_REGION_RX;
     }
-    return prop;
+    if ((vma->attr & PAGE_ATTR_PROT_WRITE) != 0) {
+        return AS_REGION_RW;
+    }
+    return (vma->attr & PAGE_ATTR_PROT_MASK) != PAGE_ATTR_PROT_NONE ? AS_REGION_RO
+                                                                    : AS_REGION_NO_ACCESS;
 }
 
 /* ---- a region as a type of VMA: all of it or nothing ---- */
