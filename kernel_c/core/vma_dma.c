@@ -28,14 +28,21 @@ static int dma_alloc(struct uk_vas *vas, paddr_t offset, struct uk_vma **vma)
     return 0;
 }
 
+/* Pages of memory that a descriptor can hold the address of. */
+static bool is_memory(paddr_t pa, size_t len)
+{
+    paddr_t last = pa + len - PAGE_SIZE;
+
+    return is_aligned(pa, PAGE_SIZE) && last >= pa && PT_Lx_PTE_PADDR(last, PAGE_LEVEL) == last;
+}
+
 static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, unsigned long attr,
                    unsigned long *flags, struct uk_vma **vma)
 {
     const struct uk_vma_dma_args *args = data;
 
     (void)attr;
-    if (args == NULL || !is_aligned(args->paddr, PAGE_SIZE) || args->paddr + len < len ||
-        (*flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
+    if (args == NULL || !is_memory(args->paddr, len) || (*flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
         return -EINVAL;
     }
     return dma_alloc(vas, args->paddr - vaddr, vma);
