@@ -38,6 +38,9 @@ bool vma_merge_above(struct uk_vma *vma);
 /* Join the VMA with the one below it if they are alike; then the VMA is gone. */
 void vma_merge_below(struct uk_vma *vma);
 
+/* True when neither end of the range cuts a page of a VMA that insists on large ones. */
+bool vma_range_is_aligned(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end);
+
 /* Unmap and drop every VMA in the range, cutting those at its ends. */
 int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len);
 

@@ -77,6 +77,17 @@ static bool is_occupied(const struct request *request)
     return vma != NULL && vma->start < request->vaddr + request->len;
 }
 
+/* Whether what is in the way, if anything, may go. */
+static int may_replace(const struct request *request)
+{
+    if ((request->flags & UK_VMA_MAP_REPLACE) == 0) {
+        return -EEXIST;
+    }
+    return vma_range_is_aligned(request->vas, request->vaddr, request->vaddr + request->len)
+               ? 0
+               : -EINVAL;
+}
+
 static int new_vma(struct request *request, struct uk_vma **vma)
 {
     struct uk_vas *vas = request->vas;
@@ -139,7 +150,7 @@ static int perform(struct request *request)
     int status = request->vaddr == __VADDR_ANY ? choose(request) : 0;
 
     if (status == 0 && (occupied = is_occupied(request))) {
-        status = (request->flags & UK_VMA_MAP_REPLACE) == 0 ? -EEXIST : 0;
+        status = may_replace(request);
     }
     if (status == 0) {
         status = new_vma(request, &vma);

@@ -87,6 +87,11 @@ static bool end_is_aligned(const struct uk_vas *vas, __vaddr_t vaddr)
     return vma == NULL || is_aligned(vaddr, vma_page_size(vma));
 }
 
+bool vma_range_is_aligned(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
+{
+    return end_is_aligned(vas, vaddr) && end_is_aligned(vas, end);
+}
+
 static bool has_hole(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
 {
     const struct uk_vma *vma = vma_from(vas, vaddr);
@@ -101,7 +106,7 @@ static bool has_hole(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
 static int validate(const struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags)
 {
     if (len == 0 || !is_aligned(vaddr | len, PAGE_SIZE) || len > __VADDR_MAX - vaddr ||
-        !end_is_aligned(vas, vaddr) || !end_is_aligned(vas, vaddr + len)) {
+        !vma_range_is_aligned(vas, vaddr, vaddr + len)) {
         return -EINVAL;
     }
     return (flags & UK_VMA_FLAG_STRICT_VMA_CHECK) != 0 && has_hole(vas, vaddr, vaddr + len)
