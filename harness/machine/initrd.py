@@ -67,18 +67,16 @@ def trailer() -> bytes:
 
 
 def _archive(files: Mapping[str, tuple[int, bytes]]) -> bytes:
-    """Folders come before what is in them, as unpacking wants it."""
+    """All entries. Folders come before what is in them, as unpacking wants it."""
     entries: dict[str, tuple[int, bytes]] = {}
     for path, made in files.items():
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if not parts or ".." in parts or "/".join(parts) == _TRAILER:
             raise MachineError(f"{path!r} is not the path of a file in an initrd")
-        for end in range(1, len(parts)):
-            entries.setdefault("/".join(parts[:end]), (_FOLDER, b""))
-        name = "/".join(parts)
-        if entries.get(name, made) != made:
-            raise MachineError(f"{path!r}: there is something else of this name in the initrd")
-        entries[name] = made
+        names = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        for name, wanted in zip(names, [(_FOLDER, b"")] * (len(parts) - 1) + [made], strict=True):
+            if entries.setdefault(name, wanted) != wanted:
+                raise MachineError(f"{path!r}: {name!r} is something else in the same initrd")
     packed = [
         entry(name, mode, content, inode=number, links=2 if mode == _FOLDER else 1)
         for number, (name, (mode, content)) in enumerate(sorted(entries.items()), start=1)

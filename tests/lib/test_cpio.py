@@ -134,7 +134,9 @@ def test_malformed_entry_is_refused(guest, at, broken):
 @IN_GUEST
 @given(
     items=entries,
-    changes=st.lists(st.tuples(st.integers(0, 2000), st.sampled_from(b"\0fF07/a\xff")), min_size=1, max_size=6),
+    changes=st.lists(
+        st.tuples(st.integers(0, 2000), st.sampled_from(b"\0fF07/a\xff")), min_size=1, max_size=6
+    ),
     cut=st.integers(0, 40),
 )
 def test_no_archive_is_read_outside_itself(guest, items, changes, cut):

@@ -123,5 +123,7 @@ def padded(content, size=None):
 
 def pattern(size, seed=1):
     """Bytes in which no two pages, and no two places nearby, are alike."""
-    words = (((index * 0x9E3779B1 + seed) & 0xFFFFFFFF).to_bytes(4, "little") for index in range(-(-size // 4)))
+    words = (
+        ((index * 0x9E3779B1 + seed) & 0xFFFFFFFF).to_bytes(4, "little") for index in range(-(-size // 4))
+    )
     return b"".join(words)[:size]
