@@ -40,12 +40,16 @@ static void table_from_block(pte_t *table, pte_t block, unsigned level)
     }
 }
 
-/* What the block maps may be released in parts from now on, if it is the frame allocator's. */
+/*
+ * What the block maps may be released in parts from now on, if it is one allocation. It is not
+ * where somebody maps memory of others.
+ */
 static void frames_follow(paddr_t pa, unsigned level)
 {
     const struct frame *frame = frame_of(pa);
 
-    if (frame != NULL && frame->purpose == FRAME_PAGE) {
+    if (frame != NULL && frame->purpose == FRAME_PAGE &&
+        frame->order == pte_shift(level) - PAGE_SHIFT) {
         frames_split(pa, pte_size(level) / PAGE_SIZE, pte_shift(level + 1) - PAGE_SHIFT);
     }
 }
