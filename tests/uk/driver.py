@@ -30,7 +30,7 @@ USER_BASE = 0x10_0000_0000
 KERNEL_WINDOW, KERNEL_WINDOW_END = 0xFFFF_FFC0_0000_0000, 0xFFFF_FFFF_C000_0000
 PROBE = 0x10000  # where the user program for accesses lives
 
-KINDS = ("anon", "stack", "dma", "rsvd", "region")
+KINDS = ("anon", "stack", "dma", "rsvd", "file", "region")
 _RETURN = 0xD65F_03C0  # ret
 
 
@@ -83,6 +83,7 @@ class Vas:
         self._word = kernel.buffer(8)
         self._registers = kernel.new("struct user_registers")
         self._registers_size = kernel.sizeof("struct user_registers")
+        self._fault_address = kernel.type("struct user_exit").member("address").offset
         self._functions = {}
 
     def call(self, name, *arguments):
@@ -259,7 +260,8 @@ class Vas:
         [x0] = struct.unpack("<Q", self._peek(self._registers.address, 8))
         if stopped.stop != self.kernel.USER_FAULT:
             return Access("ok", value=x0)
-        return Access("fault", stopped.permission, stopped.address, "rwx"[int(stopped.access)])
+        [at] = struct.unpack_from("<Q", bytes(stopped), self._fault_address)
+        return Access("fault", stopped.permission, at, "rwx"[int(stopped.access)])
 
     def fault(self, va, kind=READ):
         """fault_resolve(), as after an access that found nothing mapped."""
