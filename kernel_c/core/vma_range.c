@@ -114,12 +114,27 @@ static int validate(const struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigne
                : 0;
 }
 
-/* Make vaddr an end of a VMA, if it falls into one. */
+/*
+ * Make vaddr an end of a VMA, if it falls into one, and of a page of it: what is done to the
+ * range needs no memory any more, and so is not given up half-way.
+ */
 static int cut(struct uk_vas *vas, __vaddr_t vaddr)
 {
     struct uk_vma *vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
+    int status;
 
-    return vma == NULL || vma->start == vaddr ? 0 : vma_split(vma, vaddr);
+    if (vma == NULL || vma->start == vaddr) {
+        return 0;
+    }
+    status = vma_split(vma, vaddr);
+    if (status != 0 || vma->ops->unmap == NULL) {
+        return status;
+    }
+    status = vmm_arch_pages_cut(vas->pt, vaddr);
+    if (status != 0) {
+        (void)vma_merge_above(vma);
+    }
+    return status;
 }
 
 /* Both ends, or neither. */

@@ -204,6 +204,11 @@ int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pt
     return mmu_map(ctx, va, va + len, pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(largest));
 }
 
+int vmm_arch_pages_cut(void *ctx, vaddr_t va)
+{
+    return mmu_cut(ctx, va);
+}
+
 int vmm_arch_pages_unmap(void *ctx, vaddr_t va, size_t len, struct frame_runs *runs)
 {
     return mmu_unmap(ctx, va, va + len, runs);

@@ -26,6 +26,9 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
 int mmu_slot(struct uk_pagetable *context, vaddr_t va, unsigned level, pte_t **slot);
 void mmu_slot_fill(const struct uk_pagetable *context, pte_t *slot, pte_t leaf);
 
+/* Make va the start of a leaf, if any leaf covers it. -ENOMEM: a block cannot be split. */
+int mmu_cut(struct uk_pagetable *context, vaddr_t va);
+
 /*
  * Unmap whatever is in the range. runs, if not NULL, receives the frames that were mapped; they
  * may be released, the TLB knows. -ENOMEM: a block cannot be split.

@@ -78,8 +78,7 @@ static int split_block(struct uk_pagetable *context, pte_t *entry, unsigned leve
     return 0;
 }
 
-/* Make va the start of a leaf, if any leaf covers it. */
-static int split_at(struct uk_pagetable *context, vaddr_t va)
+int mmu_cut(struct uk_pagetable *context, vaddr_t va)
 {
     for (;;) {
         unsigned level;
@@ -100,13 +99,13 @@ static int split_at(struct uk_pagetable *context, vaddr_t va)
 static int split_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end)
 {
     unsigned level;
-    int status = split_at(context, va);
+    int status = mmu_cut(context, va);
 
     if (status != 0 || mmu_leaf(context, end - PAGE_SIZE, &level) == 0 ||
         is_aligned(end, pte_size(level))) {
         return status;
     }
-    return split_at(context, end);
+    return mmu_cut(context, end);
 }
 
 /*

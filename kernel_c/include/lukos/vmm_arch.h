@@ -117,6 +117,12 @@ void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte,
 int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte,
                        unsigned largest);
 
+/*
+ * Let no page lie across va, so that ranges which end there can be changed without memory: unmap
+ * and set_attr cannot fail then. -ENOMEM.
+ */
+int vmm_arch_pages_cut(void *ctx, vaddr_t va);
+
 /* Unmap; runs, if not NULL, receives the frames, which may be released on return. -ENOMEM. */
 int vmm_arch_pages_unmap(void *ctx, vaddr_t va, size_t len, struct frame_runs *runs);
 int vmm_arch_pages_set_attr(void *ctx, vaddr_t va, size_t len, unsigned long attr);
