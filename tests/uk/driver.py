@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from harness.kernel.inject import fail_nth
+from harness.kernel.tables import merge
 from tests.support.vmm import ALLOCATORS, KERNEL_BASE, PAGE
 
 LARGE = 1 << 21
@@ -220,6 +221,11 @@ class Vas:
         leaves = [(leaf.va, leaf.pa, leaf.size, leaf.descriptor.raw) for leaf in self.leaves()]
         return self.frames(), self.vmas(), leaves, self.is_sound()
 
+    def mapping(self):
+        """What is mapped where with which rights, and the VMAs; not the sizes of pages, nor their tables."""
+        leaves = [(run.va, run.pa, run.size, run.prot, run.memory) for run in merge(self.leaves())]
+        return self.frames()[1:], self.vmas(), leaves, self.is_sound()
+
     # -- accesses ---------------------------------------------------------------------------------------
 
     def load(self, va, flags=0):
@@ -276,12 +282,12 @@ class Vas:
             yield injection
 
 
-def exhaust(vas, call, limit=64):
-    """Let each allocation of `call` fail, one after the other: ENOMEM, and the books as before.
+def exhaust(call, vas, books, limit=64):
+    """Let each allocation of `call` fail, one after the other: ENOMEM, and `books()` as before.
 
     Returns how many there were; afterwards the call has been made and has worked.
     """
-    before = vas.books()
+    before = books()
     for n in range(1, limit):
         with vas.failing(n) as injection:
             status = call()
@@ -291,7 +297,7 @@ def exhaust(vas, call, limit=64):
         assert status in ("ENOMEM", "OK"), (n, status)
         if status == "OK":  # it has found another way
             return n
-        assert vas.books() == before, f"allocation {n}, by {injection.struck}()"
+        assert books() == before, f"allocation {n}, by {injection.struck}()"
     raise AssertionError(f"more than {limit} allocations")
 
 
