@@ -53,10 +53,10 @@ static int raise(struct file *file, uint64_t page)
     return 0;
 }
 
-/* The page of this number, or 0: zeros. */
+/* The page of this number, within the file, so that the tree is high enough; 0: zeros. */
 static paddr_t find_page(const struct file *file, uint64_t page)
 {
-    paddr_t at = page >> (file->height * TABLE_SHIFT) == 0 ? file->root : 0;
+    paddr_t at = file->root;
 
     for (unsigned level = file->height; level > 0 && at != 0; level--) {
         const paddr_t *table = vmm_arch_ram(at);

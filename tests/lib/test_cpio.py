@@ -147,3 +147,8 @@ def test_no_archive_is_read_outside_itself(guest, items, changes, cut):
         data[at % len(data)] = byte
     _, status = Archive(guest, bytes(data[: len(data) - cut])).walk()
     assert status in (ENOENT, EINVAL)
+
+
+def test_entry_without_a_name_is_refused(guest):
+    """Not even a trailer is nameless."""
+    assert Archive(guest, entry("", REGULAR, b"1") + trailer()).walk() == ([], EINVAL)

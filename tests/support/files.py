@@ -76,14 +76,14 @@ class Files:
         """The VAS of an address space."""
         return self.kernel.cast(space.vas, "struct uk_vas *")
 
-    def map(self, vas, fd, size, *, offset=0, at=None, attr=None, flags=0):
+    def map(self, vas, fd, size, *, offset=0, at=None, attr=None, flags=0, name=None):
         """What uk_vma_map_file() does: the VA, or the status if that is not 0."""
         kernel = self.kernel
         va = kernel.new("__vaddr_t", ANY if at is None else at)
         args = kernel.new("struct uk_vma_file_args")
         args.fd, args.offset = fd, offset
         prot = kernel.PAGE_ATTR_PROT_RW if attr is None else attr
-        status = kernel.uk_vma_map(vas, va, size, prot, flags, None, self.ops, args)
+        status = kernel.uk_vma_map(vas, va, size, prot, flags, name, self.ops, args)
         return va.target if status == 0 else status
 
     def unmap(self, vas, va, size):

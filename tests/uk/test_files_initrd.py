@@ -97,8 +97,17 @@ def test_malformed_archive_is_reported_and_what_came_before_stays(boot_kernel, b
         assert kernel.file_open(name, kernel.FILE_READ) == -kernel.ENOENT
 
 
-@pytest.mark.parametrize("range", [(0x1000, 0x2000), (0x3FFF_F000, 0x4000_1000), (0xBFFF_F000, 0xC000_1000),
-                                   (0xFFFF_FFFF_0000_0000, 0xFFFF_FFFF_0000_1000)])  # fmt: skip
+@pytest.mark.parametrize(
+    "range",
+    [
+        (0x1000, 0x2000),
+        (0x900_0000, 0x900_1000),  # the console
+        (0x3FFF_F000, 0x4000_1000),
+        (0xBFFF_F000, 0xC000_1000),
+        (0xFFFF_FFFF_0000_0000, 0xFFFF_FFFF_0000_1000),
+        (0x4000_1000, 0x4000_0000),
+    ],
+)
 def test_initrd_outside_memory_is_reported(kernel, range):
     """A device tree may say anything; only memory is read."""
     kernel.files_load({"start": range[0], "end": range[1]})

@@ -159,6 +159,17 @@ def test_populating_beyond_the_end_fails_as_a_whole(kernel, files, vas, fd):
     assert files.frames() == before
 
 
+def test_populating_never_covers_up_the_end_with_a_large_page(kernel, files, vas, fd):
+    """An aligned 2M of a file of four pages: EFAULT, not a block of zeros."""
+    before = files.frames()
+    at = vas.vma_base + BLOCK_2M
+    assert files.map(vas, fd, BLOCK_2M, at=at, flags=kernel.UK_VMA_MAP_POPULATE) == -kernel.EFAULT
+    assert files.frames() == before
+    assert files.map(vas, fd, BLOCK_2M, at=at) == at
+    assert kernel.uk_vma_advise(vas, at, BLOCK_2M, kernel.UK_VMA_ADV_WILLNEED, 0) == -kernel.EFAULT
+    assert kernel.uk_nofault_probe_r(at, BLOCK_2M, 0) == SIZE
+
+
 def test_holes_in_a_file_are_zeros_in_a_mapping(kernel, files, vas):
     """In pages of their own."""
     fd = files.make("/sparse", b"a")
@@ -271,6 +282,18 @@ def test_two_files_of_one_name_never_join(kernel, files, vas, fd):
     assert files.peek(va, 2 * PAGE) == CONTENT[:PAGE] + pattern(SIZE, seed=5)[PAGE : 2 * PAGE]
 
 
+def test_two_files_under_one_name_never_join(kernel, files, vas, fd):
+    """Whoever maps them may have given their VMAs a name of his own."""
+    other, name = files.make("/other", CONTENT[::-1]), kernel.buffer(b"mine\0")
+    va = files.map(vas, fd, PAGE, name=name)
+    assert files.map(vas, other, PAGE, offset=PAGE, at=va + PAGE, name=name) == va + PAGE
+    assert [vma for vma in files.vmas(vas) if vma[2]] == [
+        (va, va + PAGE, "mine"),
+        (va + PAGE, va + 2 * PAGE, "mine"),
+    ]
+    assert files.peek(va, 2 * PAGE) == CONTENT[:PAGE] + CONTENT[::-1][PAGE : 2 * PAGE]
+
+
 def test_bad_arguments(kernel, files, vas, fd):
     """Each refused by its reason, and nothing has changed."""
     writing = kernel.file_open("/etc/data", kernel.FILE_WRITE)
@@ -294,6 +317,9 @@ def test_bad_arguments(kernel, files, vas, fd):
         kernel.uk_vma_map(vas, va, PAGE, kernel.PAGE_ATTR_PROT_RW, 0, None, files.ops, None) == -kernel.EINVAL
     )
     assert (files.frames(), files.vmas(vas)) == (before, listed)
+    assert kernel.file_close(writing) == 0
+    assert kernel.file_unlink("/etc/data") == 0
+    assert kernel.frames_count(kernel.FRAME_FILE) == 0
 
 
 def test_file_opened_for_reading_can_be_written_in_its_mapping(kernel, files, vas, fd):
@@ -368,6 +394,12 @@ def test_out_of_memory_at_every_allocation(kernel, files, vas, fd):
         assert (files.frames(), files.vmas(vas)) == (before, listed)
     assert (status, nth) == (0, 3)
     assert files.peek(va + 2 * PAGE, SIZE) == padded(CONTENT)[2 * PAGE :]
+    files.unmap(vas, va + 2 * PAGE, 2 * PAGE)
+    files.unmap(vas, va, PAGE)
+    files.unmap(vas, vas.vma_base, SIZE)
+    assert kernel.file_close(fd) == 0
+    assert kernel.file_unlink("/etc/data") == 0
+    assert kernel.frames_count(kernel.FRAME_FILE) == 0
 
 
 def test_fault_without_memory_can_be_tried_again(kernel, files, vas, fd):
@@ -415,9 +447,14 @@ def test_user_runs_a_program_from_a_file(kernel, vmm, files):
     code = files.map(vas, fd, 2 * PAGE, attr=kernel.PAGE_ATTR_PROT_RX)
     data = files.map(vas, fd, 2 * PAGE, attr=kernel.PAGE_ATTR_PROT_READ)
     vmm.activate(space)
+    synchronised = []
+    kernel.machine.on_address(
+        kernel.vmm_arch_sync_code.address, lambda machine: synchronised.append(machine.registers["x0"])
+    )
     exit, registers = vmm.run_user(code + PAGE + kernel.USER_PROBE_READ, data + PAGE)
     assert exit.stop == kernel.USER_CALL
     assert struct.pack("<Q", registers.x[0]) == probe[:8]
+    assert synchronised == [kernel.tables(space).lookup(code + PAGE).pa]
 
 
 def test_file_of_the_initrd_is_mapped(boot_kernel):
