@@ -47,6 +47,16 @@ class Vma(NamedTuple):
     name: int
 
 
+class Page(NamedTuple):
+    """A valid leaf of the tables: `prot` of EL0 in a user's half, of EL1 in the kernel's; `attr` its MAIR index."""
+
+    va: int
+    pa: int
+    size: int
+    prot: str
+    attr: int
+
+
 class Access(NamedTuple):
     """How an access from EL0 ended: "ok" or "fault", and what the fault said."""
 
@@ -85,6 +95,10 @@ class Vas:
         self._registers = kernel.new("struct user_registers")
         self._registers_size = kernel.sizeof("struct user_registers")
         self._fault_address = kernel.type("struct user_exit").member("address").offset
+        regime = self.tables().regime
+        self._top = regime.table_base, regime.start_level, regime.base
+        self._by_purpose = kernel.variable("pool").by_purpose.address
+        self._purposes = [getattr(kernel, f"FRAME_{each}") for each in ("TABLE", "OBJECT", "REGION", "PAGE")]
         self._functions = {}
 
     def call(self, name, *arguments):
@@ -197,6 +211,30 @@ class Vas:
             return list(self.tables().leaves(KERNEL_WINDOW, KERNEL_WINDOW_END))
         return [leaf for leaf in self.tables().leaves() if leaf.va != PROBE]
 
+    def pages(self):
+        """The same by a walk of its own, for those who look at all of it after every step."""
+        first = 0 if self.space is not None else KERNEL_WINDOW
+        return [page for page in self._walk(*self._top) if page.va >= first and page.va != PROBE]
+
+    def _walk(self, table, level, base):
+        shift = 39 - 9 * level
+        for index, raw in enumerate(struct.unpack("<512Q", self.kernel.machine.memory.read(table, PAGE))):
+            if not raw & 1:
+                continue
+            va, pa = base + (index << shift), raw & 0xFFFF_FFFF_F000
+            if raw & 2 and level < 3:
+                if va + (1 << shift) > KERNEL_WINDOW or self.space is not None:
+                    yield from self._walk(pa, level + 1, va)
+            else:
+                yield Page(va, pa, 1 << shift, self._prot(raw), raw >> 2 & 7)
+
+    def _prot(self, raw):
+        """AP[2:1] in bits 7:6, PXN 53, UXN 54 (D8.4)."""
+        user = self.space is not None
+        readable = bool(raw >> 6 & 1) or not user
+        execute = raw >> (54 if user else 53) & 1 == 0
+        return f"{'r' if readable else '-'}{'-' if raw >> 7 & 1 else 'w'}{'x' if execute else '-'}"
+
     def present(self, va, size):
         """The addresses of the 4K pages in a range that are mapped."""
         return [each for each in range(va, va + size, PAGE) if self.tables().lookup(each) is not None]
@@ -212,9 +250,8 @@ class Vas:
 
     def frames(self):
         """Frames in use by purpose."""
-        kernel = self.kernel
-        purposes = ("TABLE", "OBJECT", "REGION", "PAGE")
-        return tuple(self.call("frames_count", getattr(kernel, f"FRAME_{each}")) for each in purposes)
+        counts = struct.unpack("<6Q", self._peek(self._by_purpose, 48))
+        return tuple(counts[each] for each in self._purposes)
 
     def books(self):
         """Everything that a call which failed must have left as it was."""
