@@ -137,7 +137,10 @@ static int open_name(const char *path, unsigned flags)
     if (i == FILE_OPEN_MAX) {
         return -EMFILE;
     }
-    if (file == NULL && (file = create(link, path)) == NULL) {
+    if (file == NULL) {
+        file = create(link, path);
+    }
+    if (file == NULL) {
         return -ENOMEM;
     }
     file->references++;

@@ -3,7 +3,6 @@
 
 #include "lib/console.h"
 #include "lib/cpio.h"
-#include "lukos/frames.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
@@ -65,13 +64,6 @@ static bool load_if_file(const struct cpio_entry *entry)
     return reason == NULL;
 }
 
-/* All of it is RAM, and mapped: a device tree may say anything. */
-static bool is_memory(struct range range)
-{
-    return frame_of(range.start) != NULL && frame_of(range.end - 1) != NULL &&
-           vmm_arch_kernel_access(vmm_arch_ram(range.start), range.end - range.start, false);
-}
-
 void files_load(struct range initrd)
 {
     struct cpio cpio = {.size = initrd.end - initrd.start};
@@ -82,11 +74,12 @@ void files_load(struct range initrd)
     if (cpio.size == 0) {
         return;
     }
-    if (!is_memory(initrd)) {
+    cpio.archive = vmm_arch_ram(initrd.start);
+    if (!vmm_arch_kernel_access(cpio.archive, cpio.size,
+                                false)) { /* a device tree may say anything */
         console_printf("initrd: [0x%lx, 0x%lx) is not all memory\n", initrd.start, initrd.end);
         return;
     }
-    cpio.archive = vmm_arch_ram(initrd.start);
     while ((status = cpio_next(&cpio, &entry)) == 0) {
         count += load_if_file(&entry);
     }

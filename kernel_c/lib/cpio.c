@@ -6,7 +6,7 @@
 
 #define MAGIC "070701"
 #define MAGIC_SIZE (sizeof(MAGIC) - 1)
-#define DIGITS 8U
+#define DIGITS ((size_t)8)
 #define TRAILER "TRAILER!!!"
 
 /* The fields behind the magic number, in order. */
@@ -46,7 +46,7 @@ static int read_fields(const uint8_t *header, uint32_t *fields)
     if (memcmp(header, MAGIC, MAGIC_SIZE) != 0) {
         return -EINVAL;
     }
-    for (size_t i = 0; i < (size_t)FIELDS * DIGITS; i++) {
+    for (size_t i = 0; i < FIELDS * DIGITS; i++) {
         uint32_t value = digit(at[i]);
 
         if (value > 15) {
