@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/files.h"
 
-#include "lib/bits.h"
 #include "lib/string.h"
 #include "lukos/status.h"
 #include <uk/alloc.h>
@@ -137,9 +136,7 @@ static int open_name(const char *path, unsigned flags)
     if (i == FILE_OPEN_MAX) {
         return -EMFILE;
     }
-    if (file == NULL) {
-        file = create(link, path);
-    }
+    file = file != NULL ? file : create(link, path);
     if (file == NULL) {
         return -ENOMEM;
     }
