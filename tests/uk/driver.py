@@ -48,7 +48,7 @@ class Vma(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A valid leaf of the tables: `prot` of EL0 in a user's half, of EL1 in the kernel's; `attr` its MAIR index."""
+    """A valid leaf: `prot` of EL0 in a user's half, of EL1 in the kernel's; `attr` is its MAIR index."""
 
     va: int
     pa: int
@@ -140,9 +140,7 @@ class Vas:
     def do_stack(self, size, premapped=0, *, at=ANY, flags=0, name=0):
         """uk_vma_map_stack(); (status, the lowest address that is not guard)."""
         self._poke(self._vaddr, struct.pack("<Q", at))
-        status = self.call(
-            "uk_vma_map_stack", self.vas, self._vaddr, size, flags, name or None, premapped
-        )
+        status = self.call("uk_vma_map_stack", self.vas, self._vaddr, size, flags, name or None, premapped)
         return status_name(status), struct.unpack("<Q", self._peek(self._vaddr, 8))[0]
 
     def stack(self, size, premapped=0, **options):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The VMA engine in the simplest words: a sorted list of VMAs, a set of pages that are present, what they hold.
+"""The VMA engine in the simplest words: a sorted list of VMAs, the pages that are present, and what they hold.
 
-A call of the model either gives an error name and has changed nothing, or "OK". It knows nothing of page tables
-and page sizes in them: a page of 4K is present or not.
+A call of the model gives the name of an error and has changed nothing, or "OK". It knows nothing of page
+tables, nor of the sizes of pages in them: 4K are present or not.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ class Model:
     def _range_error(self, va, size, flags=0):
         if size == 0 or (va | size) % PAGE or self._cuts_page(va) or self._cuts_page(va + size):
             return "EINVAL"
-        if flags & STRICT and sum(min(a.end, va + size) - max(a.start, va) for a in self.between(va, va + size)) < size:
+        if (
+            flags & STRICT
+            and sum(min(a.end, va + size) - max(a.start, va) for a in self.between(va, va + size)) < size
+        ):
             return "ENOENT"
         return None
 
@@ -167,7 +170,10 @@ class Model:
     def place(self, size, align):
         """The lowest address for a VMA, or None."""
         floor = self.base
-        for start, end in [*((a.start, a.end) for a in self.areas if a.end > self.base), (self.end, self.end)]:
+        for start, end in [
+            *((a.start, a.end) for a in self.areas if a.end > self.base),
+            (self.end, self.end),
+        ]:
             at = -(-floor // align) * align
             if at + size <= start:
                 return at

@@ -128,7 +128,9 @@ def test_replace_cuts_what_is_in_the_way(vas, first, pages, left):
 def test_replace_takes_several_vmas_and_holes(vas):
     """Whatever is in the range: cut at its ends, gone inside."""
     for page, attr in ((0, RW), (2, R), (3, RX), (6, RW)):
-        vas.map("anon", 2 * PAGE if page in (0, 6) else PAGE, attr, at=USER_BASE + page * PAGE, flags=POPULATE)
+        vas.map(
+            "anon", 2 * PAGE if page in (0, 6) else PAGE, attr, at=USER_BASE + page * PAGE, flags=POPULATE
+        )
     vas.map("anon", 6 * PAGE, NONE, at=USER_BASE + PAGE, flags=REPLACE)
     assert vas.layout() == [
         (USER_BASE, USER_BASE + PAGE, "anon", RW),
