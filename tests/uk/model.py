@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The VMA engine in the simplest words: a sorted list of VMAs, the pages that are present, and what they hold.
+"""The VMA engine in the simplest words: a sorted list of VMAs, the pages that are present, what they hold.
 
 A call of the model gives the name of an error and has changed nothing, or "OK". It knows nothing of page
 tables, nor of the sizes of pages in them: 4K are present or not.
