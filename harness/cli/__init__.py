@@ -15,6 +15,7 @@ import click
 from harness.cli.bench import bench
 from harness.cli.call import call
 from harness.cli.info import info
+from harness.cli.interrupt import interruptible
 from harness.cli.run import run
 from harness.cli.symbols import symbols
 from harness.cli.tables import tables
@@ -34,9 +35,11 @@ for command in (run, tables, symbols, call, info, bench):
 
 def main(arguments: Sequence[str] | None = None, prog: str = "lukos") -> int:
     """Run one command; the exit status."""
+    words = list(arguments) if arguments is not None else None
     try:
-        result = cli.main(list(arguments) if arguments is not None else None, prog, standalone_mode=False)
-        sys.stdout.flush()
+        with interruptible():
+            result = cli.main(words, prog, standalone_mode=False)
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code

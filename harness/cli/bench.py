@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli import costs, timing
-from harness.cli.costs import SIZES, Costs
+from harness.cli.costs import Costs
 from harness.cli.options import elf_option, json_option, load
 from harness.cli.output import show, show_json
 from harness.cli.timing import Times
@@ -85,9 +85,10 @@ def _report(image: ElfImage, found: Costs, times: Times) -> RenderableType:
 
 
 def _by_size(found: Costs) -> Table:
-    table = grid("region of", *(f">{size}" for size in SIZES))
+    sizes = next(iter(found.values()))
+    table = grid("region of", *(f">{size}" for size in sizes))
     for name, by_size in found.items():
-        table.add_row(name, *(f"{by_size[size]:,}" for size in SIZES))
+        table.add_row(name, *(f"{by_size[size]:,}" for size in sizes))
     return table
 
 

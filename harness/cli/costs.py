@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from harness.errors import HarnessError
@@ -22,9 +23,9 @@ Costs = dict[str, dict[str, int]]
 def steps() -> Iterator[Step]:
     """Everything that is measured."""
     for label, size in SIZES.items():
-        yield "vmm_address_space_region_create", label, lambda k, size=size: _create(k, size)
-        yield "vmm_address_space_region_set_prop", label, lambda k, size=size: _set_prop(k, size)
-        yield "vmm_address_space_region_destroy", label, lambda k, size=size: _destroy(k, size)
+        yield "vmm_address_space_region_create", label, partial(_create, size)
+        yield "vmm_address_space_region_set_prop", label, partial(_set_prop, size)
+        yield "vmm_address_space_region_destroy", label, partial(_destroy, size)
     for name, count in _OTHERS.items():
         yield name, "", count
 
@@ -58,16 +59,16 @@ def _region(kernel: Kernel, size: int = PAGE) -> tuple[Any, Any]:
     return space, kernel.vmm_address_space_region_create(space, size, kernel.AS_REGION_RW)
 
 
-def _create(kernel: Kernel, size: int) -> int:
+def _create(size: int, kernel: Kernel) -> int:
     space = kernel.vmm_address_space_create()
     return _count(kernel, "vmm_address_space_region_create", space, size, kernel.AS_REGION_RW)
 
 
-def _set_prop(kernel: Kernel, size: int) -> int:
+def _set_prop(size: int, kernel: Kernel) -> int:
     return _count(kernel, "vmm_address_space_region_set_prop", *_region(kernel, size), kernel.AS_REGION_RO)
 
 
-def _destroy(kernel: Kernel, size: int) -> int:
+def _destroy(size: int, kernel: Kernel) -> int:
     return _count(kernel, "vmm_address_space_region_destroy", *_region(kernel, size))
 
 

@@ -13,7 +13,6 @@ from harness.cli.options import elf_option, json_option, load
 from harness.cli.output import show, show_json
 from harness.errors import HarnessError
 from harness.image import ElfImage, Prototype
-from harness.report.listing import grid
 
 
 @click.command(epilog="\b\nExample:\n  python -m harness symbols 'vmm_address_space_*'")
@@ -31,11 +30,15 @@ def symbols(pattern: str, elf: Path, as_json: bool) -> None:
     if as_json:
         show_json([_data(each) for each in found])
         return
-    table = grid("address", "~prototype", "source")
     for each in found:
-        where = "inlined" if each.address is None else f"{each.address:#018x}"
-        table.add_row(where, Text(str(each)), f"{each.file}:{each.line}")
-    show(table)
+        show(_entry(each))
+
+
+def _entry(prototype: Prototype) -> Text:
+    """Two lines, which fit in any terminal better than a table would."""
+    where = "inlined" if prototype.address is None else f"{prototype.address:#018x}"
+    place = f"\n    {where}  {prototype.file}:{prototype.line}"
+    return Text.assemble((str(prototype), "bold"), (place, "dim"), overflow="fold")
 
 
 def matching(image: ElfImage, pattern: str) -> list[Prototype]:

@@ -29,10 +29,10 @@ from harness.report.space import space_report
 from harness.report.spaces import has_spaces, live_spaces, view_space
 from harness.report.walk import walk_report
 
-_EXAMPLE = r"""
+_EXAMPLE = """
 \b
 Example:
-  python -m harness tables --call 's = vmm_address_space_create()' \
+  python -m harness tables --call 's = vmm_address_space_create()' \\
       --call 'vmm_address_space_region_create(s, 3 << 12, AS_REGION_RW)'
   python -m harness tables --walk 0xffffff8040205000
 """
