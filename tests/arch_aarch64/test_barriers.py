@@ -91,7 +91,6 @@ def test_new_tables_hold_nothing_but_what_was_mapped(stage):
     va = vmm.create(space, 3 * PAGE, at=vmm.user_end // 2)
     for step in vmm.kernel.tables(space).walk(va).steps[1:]:
         words = vmm.ram(step.entry_address & -PAGE, PAGE)
-        assert PAGE // 8 - words.count(bytes(8)) >= 0
         used = [at for at in range(0, PAGE, 8) if words[at : at + 8] != bytes(8)]
         assert len(used) == (3 if step.level == 3 else 1)
 
@@ -206,9 +205,8 @@ def test_what_never_ran_needs_no_tlbi(small_vmm):
     assert traced(vmm, vmm.set_prop, space, kept, "RO").script == ["permit 1", "dsb ishst"]
     assert traced(vmm, vmm.set_prop, space, kept, "NO_ACCESS").script == ["break 1", "dsb ishst"]
     assert traced(vmm, vmm.set_prop, space, kept, "RW").script == ["make 1", "dsb ishst"]
-    trace = traced(vmm, vmm.destroy, space, kept)
-    assert trace.script[:2] == ["break 1", "dsb ishst"] or trace.script[0].startswith("break")
-    assert trace.named("tlbi") == []
+    gone_too = traced(vmm, vmm.destroy, space, kept)
+    assert [event.name for event in gone_too.events] == ["dsb ishst", "end"]
     assert traced(vmm, vmm.kernel.vmm_address_space_destroy, space).named("tlbi") == []
 
 

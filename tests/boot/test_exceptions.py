@@ -82,14 +82,13 @@ def test_kernel_executes_nothing_but_its_text(kernel, vmm, space, where):
     assert (fault.syndrome.is_instruction_abort, fault.elr, fault.far) == (True, address, address)
 
 
-@pytest.mark.parametrize(("number", "name"), [(0, "0x1f"), (3, "vector")])
-def test_undefined_and_breakpoint_instructions_are_told(kernel, number, name):
-    """By the syndrome: EC 0 and EC 0x3c."""
+@pytest.mark.parametrize(("instruction", "ec"), [(0x0000_0000, 0), (0xD420_0000, 0x3C)], ids=["UDF", "BRK"])
+def test_undefined_and_breakpoint_instructions_are_told(kernel, instruction, ec):
+    """By the syndrome."""
     address = kernel.function("vmm_last_error").address
-    instruction = {0: 0x0000_0000, 3: 0xD420_0000}[number]  # UDF #0, BRK #0
     kernel.machine.memory.write(address - KERNEL_BASE, instruction.to_bytes(4, "little"))
     error = fail(kernel, "vmm_last_error")
-    assert error.autopsy.fault.syndrome.ec == {0: 0, 3: 0x3C}[number]
+    assert error.autopsy.fault.syndrome.ec == ec
     assert error.autopsy.fault.elr == address
 
 
