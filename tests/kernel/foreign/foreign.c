@@ -33,7 +33,7 @@ union either {
 int64_t add_narrow(int8_t a, uint8_t b, int16_t c, uint16_t d, int32_t e, uint32_t f, int64_t g,
                    uint64_t h)
 {
-    return a + b + c + d + e + (int64_t)f + g + (int64_t)h;
+    return (int64_t)((uint64_t)a + b + (uint64_t)c + d + (uint64_t)e + f + (uint64_t)g + h);
 }
 
 uint64_t tenth(int a, int b, int c, int d, int e, int f, int g, int h, uint8_t ninth, uint64_t last)
