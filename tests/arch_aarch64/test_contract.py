@@ -41,6 +41,17 @@ def test_boundary_goes_by_size(kernel, size, boundary):
     assert kernel.vmm_arch_boundary(size) == boundary
 
 
+def test_valid_vas_end_where_the_hardware_ends(vmm):
+    """From the second page to the last that is translated; nothing empty, nothing that wraps."""
+    valid, end = vmm.kernel.vmm_arch_va_valid, vmm.user_end
+    for va, size in ((PAGE, 1), (PAGE, end - PAGE), (end - PAGE, PAGE), (end - 1, 1)):
+        assert valid(va, size)
+    for va, size in ((0, PAGE), (PAGE - 1, 2), (PAGE, 0), (PAGE, end), (end - PAGE, PAGE + 1), (end, 1)):
+        assert not valid(va, size)
+    for va, size in ((PAGE, (1 << 64) - 1), (1 << 63, PAGE), (HUGE, PAGE), (HUGE, 2 * PAGE)):
+        assert not valid(va, size)
+
+
 def test_ranges_of_memory_are_on_their_boundary(vmm):
     """vmm_arch_alloc_range() gives as many frames as were asked for, and takes them back."""
     before = vmm.stats()
