@@ -75,6 +75,7 @@ def change_tree(monkeypatch, change, entries=()):
 
     def changed(**options):
         tree = fdt.parse_dtb(build(**options))
+        tree.entries = []  # the library's default list, which every parsed tree has added to
         change(tree)
         return with_reserve_entries(tree.to_dtb(version=17), entries)
 

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOP_LEVEL = "pyproject.toml kernel_c harness tests Makefile toolchain.cmake README.md LICENSE".split()
+TOP_LEVEL = {
+    *("pyproject.toml", "kernel_c", "harness", "tests", "Makefile", "toolchain.cmake"),
+    *("README.md", "LICENSE"),
+}
 LICENSED = {".py", ".c", ".h", ".S", ".ld", ".cmake", ".toml", ".sh"}
 
 
