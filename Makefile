@@ -39,7 +39,7 @@ help: ## this list
 
 run: $(KERNEL) ## build, boot and show the tour
 	$(say) 'tour: $(BIN)/python -m harness run $(KERNEL)'
-	@$(BIN)/python -m harness run $(KERNEL) $(ARGS)
+	@$(BIN)/python -m harness run $(ARGS) $(KERNEL)
 
 test: $(KERNELS) $(VENV)/.have-test ## build and run the test suite
 	$(say) 'tests: $(BIN)/pytest -n $(JOBS)'
@@ -48,7 +48,7 @@ test: $(KERNELS) $(VENV)/.have-test ## build and run the test suite
 kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, release, trapping on undefined behaviour
 
 bench: $(KERNELS) ## instruction counts and time ratios
-	@$(BIN)/python -m harness bench $(ARGS)
+	@$(BIN)/python -m harness bench --elf $(BUILD)/release/kernel.elf $(ARGS)
 
 qemu: $(KERNEL) ## the same ELF under qemu-system-aarch64
 	@command -v qemu-system-aarch64 >/dev/null || \

@@ -16,6 +16,8 @@ A message says what was wrong, where, and what to do about it.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HarnessError(Exception):
     """Base of all errors raised by the harness."""
@@ -38,7 +40,14 @@ class CallError(HarnessError, TypeError):
 
 
 class GuestError(HarnessError):
-    """The program on the emulated CPU failed."""
+    """The program on the emulated CPU failed.
+
+    `autopsy` is what it looked like then (harness.kernel.failure.Autopsy), or None where nothing is known.
+    """
+
+    def __init__(self, message: str, autopsy: Any = None) -> None:
+        super().__init__(message)
+        self.autopsy = autopsy
 
 
 class GuestPanic(GuestError):  # noqa: N818 - named for what happened in the guest

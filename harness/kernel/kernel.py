@@ -18,7 +18,7 @@ from harness.kernel.call import CFunction
 from harness.kernel.scratch import SCRATCH_SIZE, Scratch, scratch_range
 from harness.kernel.session import Session
 from harness.kernel.tables import Tables
-from harness.kernel.values import PointerValue, StructValue, from_bytes, load, store, to_bytes
+from harness.kernel.values import PointerValue, StructValue, from_bytes, load, store, to_bytes, where
 from harness.machine import CpuModel, Machine
 from harness.machine import Snapshot as MachineSnapshot
 from harness.machine.machine import DEFAULT_RAM_SIZE
@@ -184,7 +184,7 @@ class Kernel:
 
     def cast(self, value: int | StructValue, ctype: str | CType) -> Any:
         """A number, or the address of a struct, as a value of another C type."""
-        number = value.address if isinstance(value, StructValue) else int(value)
+        number = where(value) if isinstance(value, StructValue) else int(value)
         target = strip(self.type(ctype))
         size = sizeof(target)
         return from_bytes(self.memory, (number % (1 << 8 * size)).to_bytes(size, "little"), target)

@@ -113,46 +113,52 @@ class PointerValue(int):
 
 
 class StructValue:
-    """A struct or union in memory: `value.member` reads, `value.member = x` writes."""
+    """A struct or union in memory: `value.member` reads, `value.member = x` writes.
 
-    __slots__ = ("address", "memory", "type")
+    `address`, `type` and `memory` are its own, unless the struct has a member of that name: then
+    they are the member, as everywhere in C, and `where(value)` gives the address.
+    """
 
-    type: Record
-    address: int
-    memory: Memory
+    __slots__ = ("_address", "_memory", "_type")
+
+    _type: Record
+    _address: int
+    _memory: Memory
 
     def __init__(self, memory: Memory, address: int, ctype: Record) -> None:
-        for name, value in (("memory", memory), ("address", address), ("type", ctype)):
+        for name, value in (("_memory", memory), ("_address", address), ("_type", ctype)):
             object.__setattr__(self, name, value)
 
     def _member(self, name: str) -> Member:
         try:
-            return self.type.member(name)
+            return self._type.member(name)
         except LookupError as error:
             raise AttributeError(str(error)) from None
 
     def __getattr__(self, name: str) -> Any:
+        if name in _OWN and name not in (each.name for each in self._type.fields()):
+            return getattr(self, f"_{name}")
         member = self._member(name)
         if member.bit_size is not None:
             return self._bit_field(member)
-        return load(self.memory, self.address + member.offset, member.type)
+        return load(self._memory, self._address + member.offset, member.type)
 
     def __setattr__(self, name: str, value: object) -> None:
         member = self._member(name)
         if member.bit_size is not None:
             self._set_bit_field(member, value)
         else:
-            store(self.memory, self.address + member.offset, member.type, value)
+            store(self._memory, self._address + member.offset, member.type, value)
 
     def _bit_storage(self, member: Member) -> tuple[int, int, int, int]:
         """Address, bytes, shift and width of a bit field."""
         bit, width = member.bit_offset or 0, member.bit_size or 0
         size = (bit % 8 + width + 7) // 8
-        return self.address + bit // 8, size, bit % 8, width
+        return self._address + bit // 8, size, bit % 8, width
 
     def _bit_field(self, member: Member) -> Any:
         address, size, shift, width = self._bit_storage(member)
-        raw = int.from_bytes(self.memory.read(address, size), "little") >> shift & ((1 << width) - 1)
+        raw = int.from_bytes(self._memory.read(address, size), "little") >> shift & ((1 << width) - 1)
         ctype = strip(member.type)
         if getattr(ctype, "signed", False) and raw >> (width - 1):
             raw -= 1 << width
@@ -165,31 +171,39 @@ class StructValue:
         low, high = (-(1 << (width - 1)), 1 << (width - 1)) if signed else (0, 1 << width)
         if not low <= number < high:
             raise CallError(f"{number} does not fit in the {width} bits of {member.name}")
-        old = int.from_bytes(self.memory.read(address, size), "little")
+        old = int.from_bytes(self._memory.read(address, size), "little")
         mask = ((1 << width) - 1) << shift
         new = old & ~mask | (number << shift) & mask
-        self.memory.write(address, new.to_bytes(size, "little"))
+        self._memory.write(address, new.to_bytes(size, "little"))
 
     def __dir__(self) -> list[str]:
-        return [member.name for member in self.type.fields()]
+        return [member.name for member in self._type.fields()]
 
     def __bytes__(self) -> bytes:
-        return self.memory.read(self.address, sizeof(self.type))
+        return self._memory.read(self._address, sizeof(self._type))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StructValue):
             return NotImplemented
-        return self.type is other.type and bool(self.as_dict() == other.as_dict())
+        return self._type is other._type and bool(self.as_dict() == other.as_dict())
 
     __hash__ = None  # type: ignore[assignment]  # a view of memory that changes
 
     def as_dict(self) -> dict[str, Any]:
         """All members by name, structs and arrays within as dicts and lists; pointers are not followed."""
-        return {member.name: plain(getattr(self, member.name)) for member in self.type.fields()}
+        return {member.name: plain(getattr(self, member.name)) for member in self._type.fields()}
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
-        return f"{self.type} {{{inside}}}"
+        return f"{self._type} {{{inside}}}"
+
+
+_OWN = ("address", "memory", "type")
+
+
+def where(value: StructValue) -> int:
+    """The address of a struct, whatever its members are called."""
+    return value._address
 
 
 class ArrayValue(Sequence[Any]):
@@ -283,8 +297,8 @@ def to_bytes(ctype: CType, value: object) -> bytes:
 
 def _record_bytes(ctype: Record, value: object) -> bytes:
     if isinstance(value, StructValue):
-        if value.type is not ctype:
-            raise CallError(f"expected {ctype}, got {value.type}")
+        if value._type is not ctype:
+            raise CallError(f"expected {ctype}, got {value._type}")
         return bytes(value)
     if not isinstance(value, dict):
         raise CallError(f"expected {ctype} or a dict of its members, got {value!r}")
@@ -343,14 +357,20 @@ def _pointer_integer(ctype: Pointer, value: object) -> int:
     if isinstance(value, PointerValue):
         _check_pointer(ctype, value.type)
         return int(value)
-    if isinstance(value, StructValue | ArrayValue):
-        if isinstance(value.memory, Detached):
-            raise CallError(f"{value.type} is not in guest memory: make one there with kernel.new()")
-        _check_pointer(ctype, Pointer(value.type))
-        return value.address
+    if isinstance(value, StructValue):
+        return _address_in_guest(ctype, value._memory, value._address, value._type)
+    if isinstance(value, ArrayValue):
+        return _address_in_guest(ctype, value.memory, value.address, value.type)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 64:
         raise CallError(f"expected an address, None, or an object in guest memory for {ctype}, got {value!r}")
     return value
+
+
+def _address_in_guest(wanted: Pointer, memory: Memory, address: int, ctype: CType) -> int:
+    if isinstance(memory, Detached):
+        raise CallError(f"{ctype} is not in guest memory: make one there with kernel.new()")
+    _check_pointer(wanted, Pointer(ctype))
+    return address
 
 
 def _check_pointer(wanted: Pointer, given: Pointer) -> None:

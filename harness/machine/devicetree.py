@@ -25,7 +25,7 @@ def build(
     reserved: Iterable[tuple[int, int]] = (),
 ) -> bytes:
     """The flattened tree. `initrd` is its physical range [start, end), as are those in `reserved`."""
-    tree = fdt.FDT()
+    tree = fdt.FDT(entries=[])  # its default list is one for all trees, and parsing adds to it
     _set(tree, "/", compatible="linux,dummy-virt", model="linux,dummy-virt")
     _cells(tree, "/", **{"#address-cells": 2, "#size-cells": 2})
     _chosen(tree, bootargs, initrd)

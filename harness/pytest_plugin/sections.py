@@ -43,14 +43,18 @@ def _machine(kernel: Kernel) -> str:
 
 def _tables(kernel: Kernel) -> str:
     """The live address spaces, which only a kernel that still runs can name, then the kernel's half."""
-    return f"{_guarded(_spaces, kernel)}\n{_cut(plain(listing(kernel.tables()), _WIDTH))}"
+    return "\n".join(_guarded(look, kernel) for look in (_spaces, _kernel_half))
+
+
+def _kernel_half(kernel: Kernel) -> str:
+    return _cut(plain(listing(kernel.tables()), _WIDTH))
 
 
 def _spaces(kernel: Kernel) -> str:
     spaces = list(live_spaces(kernel))
     shown = [_space(kernel, space) for space in spaces[:_SPACES]]
     more = len(spaces) - len(shown)
-    return "\n".join([*shown, f"({more} more address spaces)\n"] if more else shown)
+    return "\n".join([*shown, f"({more} more address spaces)\n"] if more else shown) or "no address space"
 
 
 def _space(kernel: Kernel, space: object) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +15,7 @@ from harness.kernel import Run, Tables
 from harness.report import words
 from harness.report.sizes import about_size, format_size
 
-WIDE = 118  # columns from which on a listing shows everything
+_UNLIMITED = 1000  # columns
 
 
 class Listing:
@@ -24,7 +25,11 @@ class Listing:
         self.runs, self.regime = runs, regime
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._wide() if options.max_width >= WIDE else self._narrow()
+        wide = self._wide()
+        fits = (
+            Measurement.get(console, options.update(max_width=_UNLIMITED), wide).maximum <= options.max_width
+        )
+        yield wide if fits else self._narrow()
 
     def _wide(self) -> Table:
         table = grid("VA", ">size", "PA", "EL0", "EL1", "level", "pages", "memory", "")

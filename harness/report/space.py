@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.rule import Rule
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -17,11 +17,24 @@ from harness.report.sizes import format_size
 from harness.report.spaces import RegionView, SpaceView
 from harness.report.tree import TableNode
 
+_PAGE = 100  # columns
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A title with a line to the edge of the terminal, or of a page."""
+
+    title: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        line = "\u2500" * (min(options.max_width, _PAGE) - len(self.title) - 1)
+        yield Text.assemble((self.title, "bold"), " ", (line, "dim"))
+
 
 def space_report(view: SpaceView) -> RenderableType:
     """Everything about one address space."""
     return Group(
-        Rule(Text(f"address space {view.id}", "bold"), align="left", style="dim"),
+        Heading(f"address space {view.id}"),
         summary(view),
         Text(),
         regions(view) if view.regions else Text("no regions"),

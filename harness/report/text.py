@@ -7,7 +7,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-PLAIN_WIDTH = 140  # where there is no terminal: wide enough for the widest listing
+PLAIN_WIDTH = 150  # where there is no terminal: wide enough for the widest listing
 
 
 def plain(renderable: RenderableType, width: int = PLAIN_WIDTH) -> str:

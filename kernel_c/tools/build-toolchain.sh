@@ -204,12 +204,12 @@ main() {
     trap 'echo; echo "Stopped. Call it again to go on."; exit 130' INT TERM
     echo "Building $TARGET-gcc $GCC in $WORK (log: build.log) with $JOBS jobs."
     step fetch_sources 20 'download the sources'
-    step fetch_host_packages 40 'download host packages'
+    step fetch_host_packages 60 'download host packages'
     step unpack 3 'unpack'
-    step build_binutils 7000 'build binutils'
-    step configure_gcc 300 'configure gcc'
-    step build_gcc 7000 'build gcc'
-    step build_libgcc 1000 'build libgcc'
+    step build_binutils 3200 'build binutils'
+    step configure_gcc 150 'configure gcc'
+    step build_gcc 5000 'build gcc'
+    step build_libgcc 970 'build libgcc'
     step put_in_place 10 'put in place'
     rm -rf "$WORK"
     echo "Ready: $PREFIX/bin/$TARGET-gcc ($("$PREFIX/bin/$TARGET-gcc" -dumpfullversion)). make kernel takes it from now on."

@@ -51,6 +51,15 @@ def test_large_structs_travel_through_memory_both_ways(foreign: Kernel) -> None:
     assert list(given_big.words) == [1, 2, 3, 4, 5]
 
 
+def test_members_called_like_our_own_attributes_are_members(foreign: Kernel) -> None:
+    """A C member named address or type wins over what the view calls so."""
+    made = foreign.clash(77)
+    assert (made.address, made.type, made.as_dict()) == (77, 3, {"address": 77, "type": 3})
+    kept = foreign.new("struct clash", {"address": 5})
+    assert kept.address == 5
+    assert foreign.cast(kept, "struct clash *").target.address == 5
+
+
 def test_an_out_parameter_is_a_struct_in_guest_memory(foreign: Kernel) -> None:
     """`new` makes it, the call fills it, and its members read as their C types."""
     big = foreign.new("struct big")

@@ -167,7 +167,9 @@ class _Recorder:
     def __init__(self, kernel):
         self.kernel = kernel
         self.memory = kernel.machine.memory
-        self._kernel_half = [page.pa for page in kernel.tables().pages()]
+        self._kernel_half = []
+        counted = set(self._table_pages())
+        self._kernel_half = [page.pa for page in kernel.tables().pages() if page.pa not in counted]
         self.tables = self._read(self._table_pages())
 
     def event(self, name, operand):
@@ -189,7 +191,7 @@ class _Recorder:
         return Event(name, operand, (), frozenset(), frozenset(), 0)
 
     def _table_pages(self):
-        """The frames that hold tables by the allocator's books, and the tables of the kernel's half."""
+        """The frames that hold tables by the allocator's books, and those that the boot made."""
         purposes, found = frame_purposes(self.kernel), self._kernel_half.copy()
         at = purposes.find(bytes([self.kernel.FRAME_TABLE]))
         while at >= 0:

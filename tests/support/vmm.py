@@ -42,6 +42,16 @@ class Region(NamedTuple):
         return self.va + self.len
 
 
+class UserExit(NamedTuple):
+    """struct user_exit."""
+
+    stop: int
+    access: int
+    permission: bool
+    address: int
+    syndrome: int
+
+
 @dataclass(frozen=True)
 class Books:
     """All there is to know of the VMM's state; compare with ==."""
@@ -155,7 +165,7 @@ class Vmm:
         for number, value in enumerate(arguments):
             registers.x[number] = value
         registers.pc, registers.sp = pc, sp
-        return self.kernel.arch_user_run(registers), registers
+        return UserExit(*struct.unpack("<IIB7xQQ", bytes(self.kernel.arch_user_run(registers)))), registers
 
 
 def boundary_of(size):

@@ -96,7 +96,29 @@ def test_second_initialisation_is_refused(kernel, vmm):
     assert vmm.books() == before
 
 
-def test_every_call_records_its_status(kernel, vmm):
+def test_what_a_call_returns_is_what_it_records(kernel, vmm, space):
+    """For every call that returns its status: when it fails, and when it then succeeds."""
+    va, rw = vmm.create(space, PAGE), vmm.props["RW"]
+    out, data = kernel.new("address_space_region_t"), kernel.buffer(16)
+    pointer, wrong = kernel.cast(data, "void **"), va + 8
+    calls = [
+        (kernel.vmm_address_space_region_create_at, (space, va, PAGE, rw), (space, va + 2 * PAGE, PAGE, rw)),
+        (kernel.vmm_address_space_region_set_prop, (space, wrong, rw), (space, va, rw)),
+        (kernel.vmm_address_space_region_next, (space, vmm.user_end, out), (space, 0, out)),
+        (kernel.vmm_address_space_copy_out, (space, data, 0, 8), (space, data, va, 8)),
+        (kernel.vmm_address_space_translate, (space, 0, pointer), (space, va, pointer)),
+        (kernel.vmm_stats, (None,), (kernel.new("vmm_stats_t"),)),
+        (kernel.vmm_address_space_region_destroy, (space, wrong), (space, va)),
+        (kernel.vmm_address_space_activate, (1,), (space,)),
+        (kernel.vmm_address_space_activate, (kernel.cast(space.context, "address_space_t *"),), (None,)),
+        (kernel.vmm_address_space_destroy, (1,), (space,)),
+    ]
+    for call, bad, good in calls:
+        assert call(*bad) == kernel.vmm_last_error() < 0
+        assert call(*good) == kernel.vmm_last_error() == 0
+
+
+def test_calls_that_return_no_status_record_one(kernel, vmm):
     """A success clears the error of the call before."""
     space = vmm.space()
     assert not kernel.vmm_address_space_region_create(space, 0, vmm.props["RW"])

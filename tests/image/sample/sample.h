@@ -16,7 +16,9 @@
 #define NEGATIVE (-3)
 #define COMPARED (-1 < 1U)
 #define CHOSEN (PAGE_SHIFT == 12 ? 'A' : '\n')
-#define LETTERS "lukos" " vmm"
+#define LETTERS \
+    "lukos"     \
+    " vmm"
 #define HOLDER_SIZE sizeof(struct holder)
 #define POINTER_SIZE sizeof(void *)
 #define COLOUR_PLUS (BLUE + 1)

@@ -11,6 +11,10 @@ struct pair {
     int32_t first;
     int32_t second;
 };
+struct clash {
+    uint64_t address;
+    int type;
+};
 struct two {
     uint64_t low;
     uint64_t high;
@@ -33,13 +37,18 @@ union either {
 int64_t add_narrow(int8_t a, uint8_t b, int16_t c, uint16_t d, int32_t e, uint32_t f, int64_t g,
                    uint64_t h)
 {
-    return a + b + c + d + e + (int64_t)f + g + (int64_t)h;
+    return (int64_t)((uint64_t)a + b + (uint64_t)c + d + (uint64_t)e + f + (uint64_t)g + h);
 }
 
 uint64_t tenth(int a, int b, int c, int d, int e, int f, int g, int h, uint8_t ninth, uint64_t last)
 {
     (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
     return ninth * 1000u + last;
+}
+
+struct clash clash(uint64_t address)
+{
+    return (struct clash){address, 3};
 }
 
 struct pair swap(struct pair pair)
@@ -169,11 +178,12 @@ int counter = 7;
 
 /* Takes the address of everything, so that nothing is thrown away. */
 void *const keep[] = {
-    (void *)add_narrow,  (void *)tenth,    (void *)swap,      (void *)swap_two,
-    (void *)make_big,    (void *)fill,     (void *)is_odd,    (void *)next_colour,
-    (void *)length,      (void *)greeting, (void *)reverse,   (void *)sum,
-    (void *)apply,       (void *)twice,    (void *)number_of, (void *)fault_at,
-    (void *)outer_fault, (void *)loop,     (void *)check,     (void *)&global_big,
+    (void *)clash,       (void *)add_narrow,  (void *)tenth,    (void *)swap,
+    (void *)swap_two,    (void *)make_big,    (void *)fill,     (void *)is_odd,
+    (void *)next_colour, (void *)length,      (void *)greeting, (void *)reverse,
+    (void *)sum,         (void *)apply,       (void *)twice,    (void *)number_of,
+    (void *)fault_at,    (void *)outer_fault, (void *)loop,     (void *)check,
+    (void *)&global_big,
 };
 
 void *memcpy(void *to, const void *from, size_t size)

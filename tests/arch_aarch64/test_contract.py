@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The Architecture Interface by itself: vmm_arch_* as the core, or another core, would call them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.vmm import BLOCK_1G, BLOCK_2M, PAGE, PROPS
+
+WINDOW = 0xFFFF_FFC0_0000_0000
+BOOT_WINDOW = 0xFFFF_FFFF_C000_0000
+PA = 0x8000_0000  # 1G-aligned; what is there does not matter to a mapping
+HUGE = (1 << 64) - PAGE
+
+
+@pytest.fixture
+def context(space):
+    """The context of a new address space."""
+    return space.context
+
+
+def tables(vmm):
+    """All tables, to see that nothing has changed."""
+    return vmm.books()
+
+
+@pytest.mark.parametrize(
+    ("size", "boundary"),
+    [
+        (0, PAGE),
+        (1, PAGE),
+        (BLOCK_2M - 1, PAGE),
+        (BLOCK_2M, BLOCK_2M),
+        (BLOCK_1G - 1, BLOCK_2M),
+        (BLOCK_1G, BLOCK_1G),
+        ((1 << 64) - 1, BLOCK_1G),
+    ],
+)
+def test_boundary_goes_by_size(kernel, size, boundary):
+    """4K below 2M, 2M below 1G, 1G from there."""
+    assert kernel.vmm_arch_boundary(size) == boundary
+
+
+def test_valid_vas_end_where_the_hardware_ends(vmm):
+    """From the second page to the last that is translated; nothing empty, nothing that wraps."""
+    valid, end = vmm.kernel.vmm_arch_va_valid, vmm.user_end
+    for va, size in ((PAGE, 1), (PAGE, end - PAGE), (end - PAGE, PAGE), (end - 1, 1)):
+        assert valid(va, size)
+    for va, size in ((0, PAGE), (PAGE - 1, 2), (PAGE, 0), (PAGE, end), (end - PAGE, PAGE + 1), (end, 1)):
+        assert not valid(va, size)
+    for va, size in ((PAGE, (1 << 64) - 1), (1 << 63, PAGE), (HUGE, PAGE), (HUGE, 2 * PAGE)):
+        assert not valid(va, size)
+
+
+def test_ranges_of_memory_are_on_their_boundary(vmm):
+    """vmm_arch_alloc_range() gives as many frames as were asked for, and takes them back."""
+    before = vmm.stats()
+    for size in (1, PAGE, 3 * PAGE + 1, BLOCK_2M, BLOCK_2M + 1):
+        pa = int(vmm.kernel.vmm_arch_alloc_range(size))
+        assert pa
+        assert pa % vmm.kernel.vmm_arch_boundary(size) == 0
+        assert vmm.stats().frames_region == -(-size // PAGE)
+        vmm.kernel.vmm_arch_free_range(pa, size)
+        assert vmm.stats() == before
+
+
+@pytest.mark.parametrize("size", [0, 1 << 40, (1 << 64) - 1, 1 << 63])
+def test_impossible_ranges_of_memory_are_refused(vmm, size):
+    """NULL for nothing and for too much."""
+    assert not vmm.kernel.vmm_arch_alloc_range(size)
+    assert vmm.kernel.frames_check()
+
+
+def test_free_ranges_fit(vmm, space):
+    """vmm_arch_get_free_range() finds the lowest hole on the boundary of the length; it takes nothing."""
+    for _ in range(2):
+        assert int(vmm.kernel.vmm_arch_get_free_range(space.context, PAGE)) == 0x10000
+        assert int(vmm.kernel.vmm_arch_get_free_range(space.context, BLOCK_2M + 1)) == BLOCK_2M
+        assert int(vmm.kernel.vmm_arch_get_free_range(space.context, BLOCK_1G)) == BLOCK_1G
+    for length in (0, vmm.user_end, vmm.user_end + PAGE, 1 << 63, (1 << 64) - 1):
+        assert not vmm.kernel.vmm_arch_get_free_range(space.context, length)
+    assert not vmm.kernel.vmm_arch_get_free_range(None, PAGE)
+
+
+@pytest.mark.parametrize(
+    ("va", "pa", "size", "leaves"),
+    [
+        (BLOCK_1G, PA, BLOCK_1G, {BLOCK_1G: 1}),
+        (BLOCK_1G, PA + BLOCK_2M, BLOCK_1G, {BLOCK_2M: 512}),  # the PA is not on 1G
+        (BLOCK_1G + BLOCK_2M, PA, BLOCK_2M, {BLOCK_2M: 1}),
+        (BLOCK_2M, PA + PAGE, BLOCK_2M, {PAGE: 512}),  # the PA is not on 2M
+        (BLOCK_2M - PAGE, PA - PAGE, BLOCK_2M + 2 * PAGE, {PAGE: 2, BLOCK_2M: 1}),
+        (BLOCK_1G - PAGE, PA - PAGE, BLOCK_1G + 2 * PAGE, {PAGE: 2, BLOCK_1G: 1}),
+        (BLOCK_2M + PAGE, PA, BLOCK_2M, {PAGE: 512}),
+        (3 * BLOCK_2M - PAGE, PA, 2 * PAGE, {PAGE: 2}),
+    ],
+)
+@pytest.mark.parametrize("prop", ["RW", "NO_ACCESS"])
+def test_map_takes_the_largest_blocks_both_addresses_allow(vmm, context, space, va, pa, size, leaves, prop):
+    """And unmap, by the same range, takes all of it back."""
+    kernel, before = vmm.kernel, tables(vmm)
+    assert kernel.vmm_arch_map(context, vmm.props[prop], va, pa, size) == 0
+    for offset in (0, PAGE - 1, size // 2, size - 1):
+        assert kernel.vmm_arch_v2p(context, va + offset) == pa + offset
+    assert not kernel.vmm_arch_v2p(context, va - 1)
+    assert not kernel.vmm_arch_v2p(context, va + size)
+    assert kernel.vmm_arch_protect(context, vmm.props["RW"], va, size) == 0
+    [run] = kernel.tables(space).runs()
+    assert (run.va, run.pa, run.size, dict(run.pages)) == (va, pa, size, leaves)
+    assert kernel.vmm_arch_unmap(context, va, size) == 0
+    assert tables(vmm) == before
+
+
+def bad_ranges(vmm, kernel_half):
+    """Ranges that a context does not translate, or that are none."""
+    low, high = (WINDOW, BOOT_WINDOW) if kernel_half else (PAGE, vmm.user_end)
+    return [
+        (low, 0, "EINVAL"),
+        (low + 8, PAGE, "EINVAL"),
+        (low, PAGE + 1, "EINVAL"),
+        (low - PAGE, PAGE, "ERANGE"),
+        (high, PAGE, "ERANGE"),
+        (high - PAGE, 2 * PAGE, "ERANGE"),
+        (low, HUGE, "ERANGE"),
+        (HUGE, PAGE, "ERANGE"),
+        (HUGE, 2 * PAGE, "ERANGE"),
+        (PAGE if kernel_half else WINDOW, PAGE, "ERANGE"),
+    ]
+
+
+@pytest.mark.parametrize("half", ["user", "kernel"])
+def test_ranges_outside_the_context_are_refused(vmm, context, half):
+    """By map, unmap and protect alike, with nothing changed."""
+    kernel, rw = vmm.kernel, vmm.props["RW"]
+    target = context if half == "user" else None
+    before = tables(vmm)
+    for va, size, expected in bad_ranges(vmm, half == "kernel"):
+        status = -getattr(kernel, expected)
+        assert kernel.vmm_arch_map(target, rw, va, PA, size) == status, (hex(va), hex(size))
+        assert kernel.vmm_arch_unmap(target, va, size) == status, (hex(va), hex(size))
+        assert kernel.vmm_arch_protect(target, rw, va, size) == status, (hex(va), hex(size))
+    assert tables(vmm) == before
+
+
+@pytest.mark.parametrize(
+    ("pa", "size", "expected"),
+    [
+        (PA + 1, PAGE, "EINVAL"),
+        (PA + 8, PAGE, "EINVAL"),
+        (1 << 48, PAGE, "ERANGE"),
+        ((1 << 48) - PAGE, 2 * PAGE, "ERANGE"),
+        (HUGE, PAGE, "ERANGE"),
+    ],
+)
+def test_physical_addresses_that_no_descriptor_holds_are_refused(vmm, context, pa, size, expected):
+    """Unaligned, or above 48 bits."""
+    before = tables(vmm)
+    status = vmm.kernel.vmm_arch_map(context, vmm.props["RW"], BLOCK_2M, pa, size)
+    assert status == -getattr(vmm.kernel, expected)
+    assert tables(vmm) == before
+
+
+@pytest.mark.parametrize("there", ["RW", "NO_ACCESS"])
+@pytest.mark.parametrize(
+    ("va", "size"), [(0, PAGE), (-PAGE, 2 * PAGE), (0, BLOCK_2M), (-BLOCK_2M, 2 * BLOCK_2M)]
+)
+@pytest.mark.parametrize("block", [False, True])
+def test_map_over_anything_is_refused(vmm, context, there, va, size, block):
+    """EEXIST whether it is valid or reserved, page or block, and nothing of the rest is mapped."""
+    kernel, rw = vmm.kernel, vmm.props["RW"]
+    at = BLOCK_1G + 4 * BLOCK_2M
+    assert kernel.vmm_arch_map(context, vmm.props[there], at, PA, BLOCK_2M if block else PAGE) == 0
+    before = tables(vmm)
+    assert kernel.vmm_arch_map(context, rw, at + va, PA + BLOCK_1G, size) == -kernel.EEXIST
+    assert tables(vmm) == before
+
+
+@pytest.mark.parametrize("prop", ["RW", "NO_ACCESS"])
+@pytest.mark.parametrize(
+    ("offset", "size"), [(0, PAGE), (PAGE, BLOCK_2M - PAGE), (PAGE, PAGE), (-PAGE, 2 * PAGE)]
+)
+def test_a_block_is_not_cut(vmm, context, prop, offset, size):
+    """EINVAL from unmap and protect: splitting a live block would need break-before-make."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    assert kernel.vmm_arch_map(context, vmm.props[prop], at, PA, BLOCK_2M) == 0
+    assert kernel.vmm_arch_map(context, vmm.props["RW"], at - PAGE, PA - PAGE, PAGE) == 0
+    before = tables(vmm)
+    assert kernel.vmm_arch_unmap(context, at + offset, size) == -kernel.EINVAL
+    assert kernel.vmm_arch_protect(context, vmm.props["RO"], at + offset, size) == -kernel.EINVAL
+    assert tables(vmm) == before
+
+
+def test_protect_needs_everything_mapped(vmm, context):
+    """EFAULT for a range with a hole, and no entry of it has changed."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    for page in (0, 1, 3):
+        assert kernel.vmm_arch_map(context, vmm.props["RW"], at + page * PAGE, PA, PAGE) == 0
+    before = tables(vmm)
+    for va, size in ((at, 4 * PAGE), (at + 2 * PAGE, PAGE), (at + 3 * PAGE, 2 * PAGE), (64 * BLOCK_2M, PAGE)):
+        assert kernel.vmm_arch_protect(context, vmm.props["RO"], va, size) == -kernel.EFAULT
+        assert tables(vmm) == before
+
+
+def test_unmap_leaves_holes_alone(vmm, context, space):
+    """What is not mapped in the range does not matter; what is beside it stays."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    empty = tables(vmm)
+    for page in (0, 2, 700):
+        assert kernel.vmm_arch_map(context, vmm.props["RW"], at + page * PAGE, PA, PAGE) == 0
+    assert kernel.vmm_arch_unmap(context, at + PAGE, 600 * PAGE) == 0
+    assert [leaf.va for leaf in kernel.tables(space).leaves()] == [at, at + 700 * PAGE]
+    assert kernel.vmm_arch_unmap(context, PAGE, vmm.user_end - PAGE) == 0
+    assert tables(vmm) == empty
+
+
+@pytest.mark.parametrize("prop", PROPS)
+def test_kernel_areas_are_the_kernels_only(vmm, prop):
+    """In its own half a property gives EL1 those rights, global and without any for EL0."""
+    kernel, pa = vmm.kernel, int(vmm.kernel.vmm_arch_alloc_range(PAGE))
+    before = tables(vmm)
+    assert kernel.vmm_arch_map(None, vmm.props[prop], WINDOW, pa, PAGE) == 0
+    assert kernel.vmm_arch_v2p(None, WINDOW + 5) == pa + 5
+    leaf = kernel.tables().lookup(WINDOW)
+    expected = {"NO_ACCESS": None, "RO": "r--", "RW": "rw-", "RX": "r-x"}[prop]
+    if expected is None:
+        assert leaf is None
+    else:
+        assert (str(leaf.permissions.el1), str(leaf.permissions.el0)[:2]) == (expected, "--")
+        assert (leaf.descriptor.ng, leaf.descriptor.uxn) == (False, True)
+        allowed = [kernel.machine.translate(WINDOW, 1, access).pa is not None for access in "rw"]
+        assert [*allowed, kernel.machine.can_execute(WINDOW, 1)] == [letter != "-" for letter in expected]
+        assert kernel.machine.translate(WINDOW, 0).pa is None
+    assert kernel.vmm_arch_unmap(None, WINDOW, PAGE) == 0
+    assert tables(vmm) == before
+
+
+def test_context_by_itself(vmm):
+    """Created, mapped into and destroyed without the core: frames and ASID are back."""
+    kernel, before = vmm.kernel, vmm.stats()
+    made = kernel.vmm_arch_context_create(None)
+    assert made
+    assert not kernel.vmm_arch_is_active(made)
+    assert kernel.vmm_arch_map(made, vmm.props["RW"], BLOCK_2M - PAGE, PA, 2 * PAGE) == 0
+    kernel.vmm_arch_activate(made)
+    assert kernel.vmm_arch_is_active(made)
+    assert kernel.machine.translate(BLOCK_2M, 0, "w").pa == PA + PAGE
+    kernel.vmm_arch_activate(None)
+    assert not kernel.vmm_arch_is_active(made)
+    kernel.vmm_arch_context_destroy(made)
+    assert vmm.stats() == before
+
+
+def test_kernel_memory_is_known(kernel):
+    """vmm_arch_kernel_access() knows what may be read, and what written."""
+    symbols = kernel.image.symbols
+    data, text, constant = (symbols[name].address for name in ("kernel_root", "vectors", "arch_user_probe"))
+    ram = 0xFFFF_FF80_0000_0000 + kernel.machine.memory.base
+    for write in (False, True):
+        assert kernel.vmm_arch_kernel_access(data, PAGE, write)
+        assert kernel.vmm_arch_kernel_access(ram, kernel.machine.memory.size >> 10, write)
+        assert kernel.vmm_arch_kernel_access(text, 64, write) != write
+        assert kernel.vmm_arch_kernel_access(constant, 8, write) != write
+        assert not kernel.vmm_arch_kernel_access(data, 0, write)
+        assert not kernel.vmm_arch_kernel_access(ram, kernel.machine.memory.size + 1, write)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.pytest_plugin.options import settings_of
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DEFAULT_IMAGE = ".build/va39/kernel.elf"
+
+# What depends on the compiler and on the size of the image: physical addresses and instruction counts.
+VARYING = re.compile(r"0x0040[0-9a-f]{6}|[0-9,]+(?= instructions)")
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language, in order."""
+    return [body for name, body in BLOCK.findall(README) if name == language]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Each shell command with the output shown below it."""
+    parts = [part for body in blocks("console") for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]]
+    return [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
+
+
+def settled(text: str) -> str:
+    """The text with what varies made equal, and no blanks at line ends."""
+    return "\n".join(line.rstrip() for line in VARYING.sub("*", text).strip().splitlines())
+
+
+@pytest.fixture
+def image(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of the images under test the 39-bit one, which the README speaks of; in the project's folder."""
+    monkeypatch.chdir(ROOT)
+    paths = [target.path for target in settings_of(request.config).targets]
+    return str(next(path for path in paths if path.parent.name == "va39"))
+
+
+def test_the_session_is_as_shown(image: str) -> None:
+    """Every line of the Python session gives what the README says it gives."""
+    session = "\n".join(blocks("pycon")).replace(DEFAULT_IMAGE, image)
+    parsed = doctest.DocTestParser().get_doctest(session, {}, "README.md", None, 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    said: list[str] = []
+    runner.run(parsed, out=said.append)
+    assert len(parsed.examples) > 10
+    assert "".join(said) == ""
+
+
+@pytest.mark.parametrize(("command", "output"), commands(), ids=lambda text: text.split("\n")[0][:40])
+def test_a_command_prints_what_is_shown(image: str, command: str, output: str) -> None:
+    """Every shell command gives what the README says it gives."""
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "harness"]
+    environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, *words[1:], "--elf", image],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert settled(done.stdout) == settled(output)
+
+
+def test_the_readme_shows_sessions() -> None:
+    """There is something to compare."""
+    assert len(commands()) >= 2
+    assert len(blocks("pycon")) >= 2
