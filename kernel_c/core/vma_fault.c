@@ -27,23 +27,19 @@ static bool is_permitted(const struct uk_vma *vma, unsigned type)
     return (vma->attr & wanted) != 0;
 }
 
-/* The largest page that vaddr can be in with nothing of it outside [low, high). */
-static unsigned largest_level(__vaddr_t vaddr, __vaddr_t low, __vaddr_t high)
+/* The largest page that can start at vaddr and ends at end or before. */
+static unsigned largest_level(__vaddr_t vaddr, __vaddr_t end)
 {
     unsigned level = PT_MAP_LEVEL_MAX;
 
-    while (level > PAGE_LEVEL) {
-        __vaddr_t start = PAGE_Lx_ALIGN_DOWN(vaddr, level);
-
-        if (start >= low && start + PAGE_Lx_SIZE(level) - 1 < high) {
-            break;
-        }
+    while (level > PAGE_LEVEL &&
+           (!PAGE_Lx_ALIGNED(vaddr, level) || PAGE_Lx_SIZE(level) > end - vaddr)) {
         level--;
     }
     return level;
 }
 
-/* Let the type supply the page at vaddr of this level, and map it. */
+/* Let the type supply the page at vaddr of this level, and map it. -EEXIST: something is there. */
 static int resolve(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, unsigned level,
                    struct __regs *regs)
 {
@@ -62,9 +58,6 @@ static int resolve(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, unsigned 
         .regs = regs,
     };
 
-    if (status == -EEXIST) {
-        return 0; /* somebody was quicker: what is there stays */
-    }
     if (status == 0) {
         status = vma->ops->fault(vma, &fault);
         if (status == 0) {
@@ -79,42 +72,47 @@ static int resolve(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, unsigned 
 int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs)
 {
     unsigned level = vma->page_lvl < 0 ? PAGE_LEVEL : (unsigned)vma->page_lvl;
+    int status;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, type)) {
         return -EFAULT;
     }
-    return resolve(vma, vaddr, type, level, regs);
+    status = resolve(vma, vaddr, type, level, regs);
+    return status == -EEXIST ? 0 : status; /* somebody was quicker: what is there stays */
 }
 
 /* One page of the range, of the size asked for, or of the largest that memory allows. */
-static int prefault_page(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t low, __vaddr_t high,
-                         unsigned *level)
+static int prefault_page(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end, unsigned *level)
 {
     const unsigned type = UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT;
+    unsigned there;
     int status;
 
-    if (vma->page_lvl >= 0) {
-        *level = (unsigned)vma->page_lvl;
-        return resolve(vma, vaddr, type, *level, NULL);
+    *level = vma->page_lvl < 0 ? largest_level(vaddr, end) : (unsigned)vma->page_lvl;
+    for (;;) {
+        status = resolve(vma, vaddr, type, *level, NULL);
+        if (status == -EEXIST && vmm_arch_page_at(vma->vas->pt, vaddr, &there) != 0) {
+            *level = there;
+            return 0;
+        }
+        if (vma->page_lvl >= 0 || *level == PAGE_LEVEL ||
+            (status != -ENOMEM && status != -EEXIST)) {
+            return status;
+        }
+        (*level)--; /* no memory for it, or a table with smaller pages in its place */
     }
-    *level = largest_level(vaddr, low, high);
-    while ((status = resolve(vma, vaddr, type, *level, NULL)) == -ENOMEM && *level > PAGE_LEVEL) {
-        (*level)--;
-    }
-    return status;
 }
 
 int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 {
     __vaddr_t end = vaddr + len;
-    __vaddr_t low = vaddr;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, UK_VMA_FAULT_SOFT)) {
         return 0;
     }
     while (vaddr < end) {
         unsigned level;
-        int status = prefault_page(vma, vaddr, low, end, &level);
+        int status = prefault_page(vma, vaddr, end, &level);
 
         if (status != 0) {
             return status;
