@@ -86,8 +86,7 @@ static bool walk(const struct uk_vas *vas, vaddr_t vaddr, char *kernel, size_t l
     return true;
 }
 
-static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len,
-                enum direction direction)
+static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len, enum direction direction)
 {
     int status;
 

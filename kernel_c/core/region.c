@@ -250,8 +250,7 @@ int vmm_address_space_region_set_prop(address_space_t *as, void *va,
     return status_record(status);
 }
 
-int vmm_address_space_region_next(address_space_t *as, const void *va,
-                                  address_space_region_t *out)
+int vmm_address_space_region_next(address_space_t *as, const void *va, address_space_region_t *out)
 {
     struct uk_vma *vma;
 

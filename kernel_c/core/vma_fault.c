@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lukos/fault.h"
 #include "core/vas.h"
 #include "core/vma.h"
+#include "lukos/fault.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
@@ -138,8 +138,8 @@ int vma_set_attr_mapped(struct uk_vma *vma, unsigned long attr)
 
 int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
 {
-    struct uk_vas *vas = vaddr >= vmm_arch_range_start(vas_of_kernel()->pt) ? vas_of_kernel()
-                                                                           : uk_vas_get_active();
+    struct uk_vas *vas =
+        vaddr >= vmm_arch_range_start(vas_of_kernel()->pt) ? vas_of_kernel() : uk_vas_get_active();
     struct uk_vma *vma;
     int status = -EFAULT;
 

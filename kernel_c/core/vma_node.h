@@ -2,8 +2,8 @@
 #ifndef CORE_VMA_NODE_H
 #define CORE_VMA_NODE_H
 
-#include "lukos/vma_tree.h"
 #include "lib/bits.h"
+#include "lukos/vma_tree.h"
 
 /* What the nodes of a vma_tree are made of; private to vma_tree*.c. */
 

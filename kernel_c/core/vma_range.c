@@ -18,8 +18,8 @@ static int plain_split(struct uk_vma *vma, struct uk_vma **above)
 int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
 {
     struct uk_vma *above = NULL;
-    int status = vma->ops->split == NULL ? plain_split(vma, &above)
-                                         : vma->ops->split(vma, vaddr, &above);
+    int status =
+        vma->ops->split == NULL ? plain_split(vma, &above) : vma->ops->split(vma, vaddr, &above);
 
     if (status != 0) {
         return status;

@@ -184,12 +184,13 @@ def test_frames_of_a_region_are_freed_after_the_tlb_forgot_it(stage):
 
 
 def test_address_space_is_forgotten_before_its_memory_goes(stage):
-    """One ASIDE1IS with its ASID, DSB ISH, then tables and frames; no entry needs to be cleared."""
+    """One ASIDE1IS with its ASID, DSB ISH, then tables and frames; unmapping needs no more barriers."""
     vmm, space = stage
     asid = asid_of(vmm, space)
     vmm.activate(None)
     trace = traced(vmm, vmm.kernel.vmm_address_space_destroy, space)
-    assert [line for line in trace.script if not line.startswith("free")] == ["tlbi aside1is", "dsb ish"]
+    others = [line for line in trace.script if not line.startswith(("free", "break"))]
+    assert others == trace.script[:2] == ["tlbi aside1is", "dsb ish"]
     assert trace.script[-1].startswith("free")
     assert trace.named("tlbi")[0].operand == asid << 48
 

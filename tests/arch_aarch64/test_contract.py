@@ -16,7 +16,7 @@ HUGE = (1 << 64) - PAGE
 @pytest.fixture
 def context(space):
     """The context of a new address space."""
-    return space.context
+    return space.vas.pt
 
 
 def tables(vmm):
@@ -74,11 +74,11 @@ def test_impossible_ranges_of_memory_are_refused(vmm, size):
 def test_free_ranges_fit(vmm, space):
     """vmm_arch_get_free_range() finds the lowest hole on the boundary of the length; it takes nothing."""
     for _ in range(2):
-        assert int(vmm.kernel.vmm_arch_get_free_range(space.context, PAGE)) == 0x10000
-        assert int(vmm.kernel.vmm_arch_get_free_range(space.context, BLOCK_2M + 1)) == BLOCK_2M
-        assert int(vmm.kernel.vmm_arch_get_free_range(space.context, BLOCK_1G)) == BLOCK_1G
+        assert int(vmm.kernel.vmm_arch_get_free_range(space.vas.pt, PAGE)) == 0x10000
+        assert int(vmm.kernel.vmm_arch_get_free_range(space.vas.pt, BLOCK_2M + 1)) == BLOCK_2M
+        assert int(vmm.kernel.vmm_arch_get_free_range(space.vas.pt, BLOCK_1G)) == BLOCK_1G
     for length in (0, vmm.user_end, vmm.user_end + PAGE, 1 << 63, (1 << 64) - 1):
-        assert not vmm.kernel.vmm_arch_get_free_range(space.context, length)
+        assert not vmm.kernel.vmm_arch_get_free_range(space.vas.pt, length)
     assert not vmm.kernel.vmm_arch_get_free_range(None, PAGE)
 
 
@@ -179,26 +179,39 @@ def test_map_over_anything_is_refused(vmm, context, there, va, size, block):
 @pytest.mark.parametrize(
     ("offset", "size"), [(0, PAGE), (PAGE, BLOCK_2M - PAGE), (PAGE, PAGE), (-PAGE, 2 * PAGE)]
 )
-def test_a_block_is_not_cut(vmm, context, prop, offset, size):
-    """EINVAL from unmap and protect: splitting a live block would need break-before-make."""
+def test_a_block_that_is_cut_becomes_smaller_pages(vmm, context, space, prop, offset, size):
+    """What is beside the range keeps its address and rights; of the range nothing stays."""
     kernel, at = vmm.kernel, 8 * BLOCK_2M
     assert kernel.vmm_arch_map(context, vmm.props[prop], at, PA, BLOCK_2M) == 0
-    assert kernel.vmm_arch_map(context, vmm.props["RW"], at - PAGE, PA - PAGE, PAGE) == 0
-    before = tables(vmm)
-    assert kernel.vmm_arch_unmap(context, at + offset, size) == -kernel.EINVAL
-    assert kernel.vmm_arch_protect(context, vmm.props["RO"], at + offset, size) == -kernel.EINVAL
-    assert tables(vmm) == before
+    assert kernel.vmm_arch_map(context, vmm.props[prop], at - PAGE, PA - PAGE, PAGE) == 0
+    gone = range(at + offset, at + offset + size, PAGE)
+    assert kernel.vmm_arch_unmap(context, at + offset, size) == 0
+    for va in range(at - PAGE, at + BLOCK_2M, PAGE):
+        expected = 0 if va in gone else PA + va - at
+        assert kernel.vmm_arch_v2p(context, va) == expected
+    leaves = list(kernel.tables(space).leaves(at, at + BLOCK_2M))
+    assert all(leaf.prot == "rw-" for leaf in leaves)
+    assert (len(leaves) > 0) == (prop == "RW")
 
 
-def test_protect_needs_everything_mapped(vmm, context):
-    """EFAULT for a range with a hole, and no entry of it has changed."""
+def test_protecting_part_of_a_block_changes_that_part(vmm, context, space):
+    """512 pages, one of them read-only, all where the block had them."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    assert kernel.vmm_arch_map(context, vmm.props["RW"], at, PA, BLOCK_2M) == 0
+    assert kernel.vmm_arch_protect(context, vmm.props["RO"], at + 7 * PAGE, PAGE) == 0
+    leaves = list(kernel.tables(space).leaves(at, at + BLOCK_2M))
+    assert [leaf.pa for leaf in leaves] == list(range(PA, PA + BLOCK_2M, PAGE))
+    assert [leaf.prot for leaf in leaves] == ["rw-"] * 7 + ["r--"] + ["rw-"] * 504
+
+
+def test_protect_leaves_holes_alone(vmm, context, space):
+    """Only what is mapped changes; nothing appears in a hole."""
     kernel, at = vmm.kernel, 8 * BLOCK_2M
     for page in (0, 1, 3):
         assert kernel.vmm_arch_map(context, vmm.props["RW"], at + page * PAGE, PA, PAGE) == 0
-    before = tables(vmm)
-    for va, size in ((at, 4 * PAGE), (at + 2 * PAGE, PAGE), (at + 3 * PAGE, 2 * PAGE), (64 * BLOCK_2M, PAGE)):
-        assert kernel.vmm_arch_protect(context, vmm.props["RO"], va, size) == -kernel.EFAULT
-        assert tables(vmm) == before
+    assert kernel.vmm_arch_protect(context, vmm.props["RO"], at + PAGE, 100 * PAGE) == 0
+    leaves = [(leaf.va, leaf.prot) for leaf in kernel.tables(space).leaves()]
+    assert leaves == [(at, "rw-"), (at + PAGE, "r--"), (at + 3 * PAGE, "r--")]
 
 
 def test_unmap_leaves_holes_alone(vmm, context, space):

@@ -97,7 +97,7 @@ def test_control_registers(kernel):
     for shift in (8, 24):  # IRGN, ORGN: write-back, allocating; SH: inner
         assert tcr >> shift & 0x3F == 0b11_01_01
     assert tcr >> 7 & 1 == tcr >> 23 & 1 == 0
-    assert sysreg["MAIR_EL1"] == 0x04FF
+    assert sysreg["MAIR_EL1"] == 0x0C00_44BB_04FF  # WB, nGnRE, WT, NC, nGnRnE, GRE
 
 
 def test_all_vectors_are_in_place(kernel):

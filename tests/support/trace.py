@@ -226,8 +226,8 @@ class _Recorder:
         at = spaces.live.next
         while int(at) != spaces.live.address and at:
             space = self.kernel.cast(int(at) - offset, "struct address_space *")
-            context = self.kernel.cast(space.context, "struct context *")
-            roots.append(int(context.root_pa))
+            context = self.kernel.cast(space.vas.pt, "struct uk_pagetable *")
+            roots.append(int(context.pt_pbase))
             at = at.next
         return roots
 

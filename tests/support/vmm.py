@@ -42,16 +42,6 @@ class Region(NamedTuple):
         return self.va + self.len
 
 
-class UserExit(NamedTuple):
-    """struct user_exit."""
-
-    stop: int
-    access: int
-    permission: bool
-    address: int
-    syndrome: int
-
-
 @dataclass(frozen=True)
 class Books:
     """All there is to know of the VMM's state; compare with ==."""
@@ -165,7 +155,7 @@ class Vmm:
         for number, value in enumerate(arguments):
             registers.x[number] = value
         registers.pc, registers.sp = pc, sp
-        return UserExit(*struct.unpack("<IIB7xQQ", bytes(self.kernel.arch_user_run(registers)))), registers
+        return self.kernel.arch_user_run(registers), registers
 
 
 def boundary_of(size):

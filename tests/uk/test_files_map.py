@@ -56,8 +56,7 @@ class User:
         exit, registers = self.vmm.run_user(self.code + self.kernel.USER_PROBE_READ, va)
         if exit.stop == self.kernel.USER_CALL:
             return struct.pack("<Q", registers.x[0])
-        at = self.kernel.type("struct user_exit").member("address").offset
-        assert (exit.stop, *struct.unpack_from("<Q", bytes(exit), at)) == (self.kernel.USER_FAULT, va)
+        assert (exit.stop, exit.address) == (self.kernel.USER_FAULT, va)
         return None
 
     def write(self, va, data):

@@ -47,9 +47,9 @@ def test_active_address_space_translates_user_addresses(kernel, vmm):
     va = vmm.create(space, PAGE)
     vmm.activate(space)
     ttbr0 = kernel.machine.sysreg["TTBR0_EL1"]
-    context = kernel.cast(space.context, "struct context *")
-    assert ttbr0 & (1 << 48) - 1 == context.root_pa
-    assert ttbr0 >> 48 == context.tag & 0xFFFF != 0
+    context = kernel.cast(space.vas.pt, "struct uk_pagetable *")
+    assert ttbr0 & (1 << 48) - 1 == context.pt_pbase
+    assert ttbr0 >> 48 == context.arch.tag & 0xFFFF != 0
     assert kernel.machine.translate(va, 0, "w").pa == vmm.translate(space, va)
     vmm.activate(None)
     assert kernel.machine.sysreg["TTBR0_EL1"] == idle
@@ -110,7 +110,7 @@ def test_what_a_call_returns_is_what_it_records(kernel, vmm, space):
         (kernel.vmm_stats, (None,), (kernel.new("vmm_stats_t"),)),
         (kernel.vmm_address_space_region_destroy, (space, wrong), (space, va)),
         (kernel.vmm_address_space_activate, (1,), (space,)),
-        (kernel.vmm_address_space_activate, (kernel.cast(space.context, "address_space_t *"),), (None,)),
+        (kernel.vmm_address_space_activate, (kernel.cast(space.vas.pt, "address_space_t *"),), (None,)),
         (kernel.vmm_address_space_destroy, (1,), (space,)),
     ]
     for call, bad, good in calls:

@@ -65,8 +65,8 @@ HANDLES = {
     "head of its frame": lambda vmm, space: int(space) & -PAGE,
     "free neighbour": lambda vmm, space: int(space) + vmm.kernel.sizeof("struct address_space"),
     "past its frame's objects": lambda vmm, space: (int(space) | PAGE - 1) - 7,
-    "object of another kind": lambda vmm, space: int(space.context),
-    "its root table": lambda vmm, space: int(vmm.kernel.cast(space.context, "struct context *").root),
+    "object of another kind": lambda vmm, space: int(space.vas.pt),
+    "its root table": lambda vmm, space: int(vmm.kernel.cast(space.vas.pt, "struct uk_pagetable *").pt_vbase),
     "linear map's end": lambda vmm, space: KERNEL_BASE + (1 << 38) + 64,
 }
 
@@ -198,8 +198,8 @@ def test_unknown_properties_are_refused(vmm, space, prop):
     assert vmm.error == "EINVAL"
     assert kernel.vmm_address_space_region_create_at(space, BLOCK_2M, PAGE, prop) == -kernel.EINVAL
     assert kernel.vmm_address_space_region_set_prop(space, va, prop) == -kernel.EINVAL
-    assert kernel.vmm_arch_map(space.context, prop, BLOCK_2M, RAM, PAGE) == -kernel.EINVAL
-    assert kernel.vmm_arch_protect(space.context, prop, va, PAGE) == -kernel.EINVAL
+    assert kernel.vmm_arch_map(space.vas.pt, prop, BLOCK_2M, RAM, PAGE) == -kernel.EINVAL
+    assert kernel.vmm_arch_protect(space.vas.pt, prop, va, PAGE) == -kernel.EINVAL
     assert vmm.books() == before
 
 

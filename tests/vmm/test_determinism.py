@@ -56,6 +56,6 @@ def test_placement_does_not_cost_more_with_more_regions(small_vmm, pages):
     costs = []
     for _ in range(200):
         function = vmm.kernel.function("vmm_arch_get_free_range")
-        costs.append(function.counted(space.context, pages * PAGE)[1])
+        costs.append(function.counted(space.vas.pt, pages * PAGE)[1])
         vmm.create(space, PAGE)
     assert max(costs[2:]) <= costs[2] + 8 * 40

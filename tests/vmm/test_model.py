@@ -185,7 +185,7 @@ class Sequence:
         used = now.frames_table + now.frames_region + now.frames_object
         assert now.frames_free == self.empty.frames_free - used
         assert self.kernel.frames_check()
-        assert all(self.kernel.vma_tree_check(space.handle.regions) for space in self.spaces)
+        assert all(self.kernel.vma_tree_check(space.handle.vas.vmas) for space in self.spaces)
 
     def check_regions(self, space):
         found = self.vmm.regions(space.handle)

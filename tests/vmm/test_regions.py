@@ -121,12 +121,12 @@ def test_translate_agrees_with_the_region(vmm, space, size, prop):
     [region] = vmm.regions(space)
     for offset in (0, 1, size // 2, size - 1):
         assert vmm.translate(space, va + offset) == region.pa + offset
-        assert vmm.kernel.vmm_arch_v2p(space.context, va + offset) == region.pa + offset
+        assert vmm.kernel.vmm_arch_v2p(space.vas.pt, va + offset) == region.pa + offset
     for beside in (va - 1, va + size, 0, vmm.user_end, 1 << 63, (1 << 64) - 1):
         assert vmm.translate(space, beside) is None
         assert vmm.error == "EFAULT"
         if beside < 1 << 63:
-            assert not vmm.kernel.vmm_arch_v2p(space.context, beside)
+            assert not vmm.kernel.vmm_arch_v2p(space.vas.pt, beside)
 
 
 # -- at a chosen place --------------------------------------------------------------------------------------

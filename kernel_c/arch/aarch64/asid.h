@@ -14,6 +14,9 @@
  */
 typedef uint64_t asid_tag_t;
 
+/* Of a context that will never run again. */
+#define ASID_TAG_RETIRED UINT64_MAX
+
 /* Ask the CPU for its number of ASID bits. */
 void asid_init(void);
 

@@ -14,8 +14,8 @@ static const uint8_t type_index[] = {
 };
 
 /* Shareability follows the type: every CPU sees what there is of a page. */
-#define ATTR_KNOWN                                                                                 \
-    (PAGE_ATTR_PROT_RWX | (unsigned long)PAGE_ATTR_TYPE_MASK << PAGE_ATTR_TYPE_SHIFT |             \
+#define ATTR_KNOWN                                                                     \
+    (PAGE_ATTR_PROT_RWX | (unsigned long)PAGE_ATTR_TYPE_MASK << PAGE_ATTR_TYPE_SHIFT | \
      (unsigned long)PAGE_ATTR_SHAREABLE_MASK << PAGE_ATTR_SHAREABLE_SHIFT)
 
 static pte_t rights(bool kernel, unsigned long attr)

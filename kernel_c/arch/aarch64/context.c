@@ -72,10 +72,13 @@ void vmm_arch_context_retire(void *ctx)
 {
     struct uk_pagetable *context = ctx;
 
+    if (context->arch.tag == ASID_TAG_RETIRED) {
+        return;
+    }
     ASSERT(!vmm_arch_is_active(ctx));
     tlb_flush_asid(context->arch.tag);
     asid_release(context->arch.tag);
-    context->arch.tag = 0;
+    context->arch.tag = ASID_TAG_RETIRED;
 }
 
 void vmm_arch_context_destroy(void *ctx)

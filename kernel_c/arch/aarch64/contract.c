@@ -198,8 +198,7 @@ void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte,
     mmu_slot_fill(ctx, slot, pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(level)));
 }
 
-int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte,
-                       unsigned largest)
+int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte, unsigned largest)
 {
     return mmu_map(ctx, va, va + len, pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(largest));
 }

@@ -10,13 +10,12 @@
 struct map_op {
     pte_t attributes;
     unsigned first_level; /* of leaves: 1 for up to 1G, 3 for pages alone */
-    size_t tables; /* needed */
+    size_t tables;        /* needed */
     struct table_stock stock;
 };
 
 /* True when [va, next) is exactly one entry of this level and pa is aligned to it. */
-static bool leaf_fits(const struct map_op *op, vaddr_t va, vaddr_t next, paddr_t pa,
-                      unsigned level)
+static bool leaf_fits(const struct map_op *op, vaddr_t va, vaddr_t next, paddr_t pa, unsigned level)
 {
     return level >= op->first_level && next - va == pte_size(level) &&
            is_aligned(pa, pte_size(level));

@@ -136,12 +136,10 @@ struct unmap_op {
     struct frame_runs *runs;
 };
 
-static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr_t va,
-                        vaddr_t end);
+static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr_t va, vaddr_t end);
 
 /* Unmap in the table below an entry; true when that became empty and the entry with it. */
-static bool unmap_below(struct unmap_op *op, pte_t *entry, unsigned level, vaddr_t va,
-                        vaddr_t end)
+static bool unmap_below(struct unmap_op *op, pte_t *entry, unsigned level, vaddr_t va, vaddr_t end)
 {
     pte_t *below = walk_next(*entry);
     const struct frame *frame = table_frame(below);

@@ -33,9 +33,8 @@ void arch_main(paddr_t fdt);
 
 static void map_or_panic(vaddr_t va, struct range range, pte_t attributes)
 {
-    int status =
-        mmu_map(&kernel_context, va, va + (range.end - range.start), range.start, attributes,
-                PTE_LEVEL_LARGEST);
+    int status = mmu_map(&kernel_context, va, va + (range.end - range.start), range.start,
+                         attributes, PTE_LEVEL_LARGEST);
 
     if (status != 0) {
         panic("boot: PA [0x%lx, 0x%lx) cannot be mapped: %s", range.start, range.end,

@@ -46,9 +46,9 @@ enum {
     ATTR_DEVICE_GRE,
 };
 #define MAIR_FIELD(value, index) (UINT64_C(value) << (8 * (index)))
-#define MAIR_VALUE                                                                                 \
-    (MAIR_FIELD(0xFF, ATTR_NORMAL) | MAIR_FIELD(0x04, ATTR_DEVICE) |                               \
-     MAIR_FIELD(0xBB, ATTR_NORMAL_WT) | MAIR_FIELD(0x44, ATTR_NORMAL_NC) |                         \
+#define MAIR_VALUE                                                         \
+    (MAIR_FIELD(0xFF, ATTR_NORMAL) | MAIR_FIELD(0x04, ATTR_DEVICE) |       \
+     MAIR_FIELD(0xBB, ATTR_NORMAL_WT) | MAIR_FIELD(0x44, ATTR_NORMAL_NC) | \
      MAIR_FIELD(0x00, ATTR_DEVICE_NGNRNE) | MAIR_FIELD(0x0C, ATTR_DEVICE_GRE))
 
 /* TCR_EL1 (D24.2.175) */

@@ -68,8 +68,8 @@ void tlb_flush(const struct tlb_gather *gather)
 {
     const struct uk_pagetable *context = gather->context;
 
-    if (gather->count == 0) {
-        return;
+    if (gather->count == 0 || context->arch.tag == ASID_TAG_RETIRED) {
+        return; /* nothing changed, or nobody will ever walk there */
     }
     dsb_ishst(); /* no TLB knows a tag that is not current, but whoever activates it will walk */
     if (!context_is_kernel(context) && !asid_is_current(context->arch.tag)) {

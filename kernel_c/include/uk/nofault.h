@@ -20,14 +20,14 @@ __sz uk_nofault_probe_rw(__vaddr_t vaddr, __sz len, unsigned long flags);
 __sz uk_nofault_memcpy(char *dst, const char *src, __sz len, unsigned long flags);
 
 /* Non-zero when the whole value could be read from, or written to, where the pointer points. */
-#define uk_nofault_try_read(v, ptr)                                                                \
+#define uk_nofault_try_read(v, ptr) \
     (uk_nofault_memcpy((char *)&(v), (const char *)(ptr), sizeof(v), 0) == sizeof(v))
 
-#define uk_nofault_try_write(value, ptr)                                                           \
-    __extension__({                                                                                \
-        __typeof__(value) nofault_value_ = (value);                                                \
-        uk_nofault_memcpy((char *)(ptr), (const char *)&nofault_value_, sizeof(nofault_value_),    \
-                          0) == sizeof(nofault_value_);                                            \
+#define uk_nofault_try_write(value, ptr)                                                        \
+    __extension__({                                                                             \
+        __typeof__(value) nofault_value_ = (value);                                             \
+        uk_nofault_memcpy((char *)(ptr), (const char *)&nofault_value_, sizeof(nofault_value_), \
+                          0) == sizeof(nofault_value_);                                         \
     })
 
 #endif

@@ -50,8 +50,8 @@ int ukplat_pt_walk(struct uk_pagetable *pt, __vaddr_t vaddr, unsigned int *level
  * Map pages to consecutive physical memory, or to new frames (__PADDR_ANY), with the largest
  * pages that fit unless PAGE_FLAG_FORCE_SIZE. All or nothing. -EEXIST: something is mapped there.
  */
-int ukplat_page_map(struct uk_pagetable *pt, __vaddr_t vaddr, __paddr_t paddr,
-                    unsigned long pages, unsigned long attr, unsigned long flags);
+int ukplat_page_map(struct uk_pagetable *pt, __vaddr_t vaddr, __paddr_t paddr, unsigned long pages,
+                    unsigned long attr, unsigned long flags);
 
 /* Holes in the range are skipped. */
 int ukplat_page_unmap(struct uk_pagetable *pt, __vaddr_t vaddr, unsigned long pages,

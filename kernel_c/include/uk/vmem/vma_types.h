@@ -63,9 +63,8 @@ struct uk_vma_dma_args {
     __paddr_t paddr;
 };
 
-static inline int uk_vma_map_dma(struct uk_vas *vas, __vaddr_t *vaddr, __sz len,
-                                 unsigned long attr, unsigned long flags, const char *name,
-                                 __paddr_t paddr)
+static inline int uk_vma_map_dma(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long attr,
+                                 unsigned long flags, const char *name, __paddr_t paddr)
 {
     struct uk_vma_dma_args args = {.paddr = paddr};
 
