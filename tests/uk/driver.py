@@ -97,6 +97,7 @@ class Vas:
         self._fault_address = kernel.type("struct user_exit").member("address").offset
         regime = self.tables().regime
         self._top = regime.table_base, regime.start_level, regime.base
+        self.table_pages = 0
         self._by_purpose = kernel.variable("pool").by_purpose.address
         self._purposes = [getattr(kernel, f"FRAME_{each}") for each in ("TABLE", "OBJECT", "REGION", "PAGE")]
         self._functions = {}
@@ -210,28 +211,41 @@ class Vas:
         return [leaf for leaf in self.tables().leaves() if leaf.va != PROBE]
 
     def pages(self):
-        """The same by a walk of its own, for those who look at all of it after every step."""
+        """The same by a walk of its own, for those who look often; memory without rights too.
+
+        Also counts the tables that it meets, in `table_pages`; none of them but the root may be empty.
+        """
         first = 0 if self.space is not None else KERNEL_WINDOW
+        self.table_pages = 0
         return [page for page in self._walk(*self._top) if page.va >= first and page.va != PROBE]
 
     def _walk(self, table, level, base):
-        shift = 39 - 9 * level
-        for index, raw in enumerate(struct.unpack("<512Q", self.kernel.machine.memory.read(table, PAGE))):
-            if not raw & 1:
+        shift, self.table_pages = 39 - 9 * level, self.table_pages + 1
+        entries = struct.unpack("<512Q", self.kernel.machine.memory.read(table, PAGE))
+        assert any(entries) or table == self._top[0], f"empty table {table:#x} for {base:#x}"
+        for index, raw in enumerate(entries):
+            if raw == 0:
                 continue
             va, pa = base + (index << shift), raw & 0xFFFF_FFFF_F000
-            if raw & 2 and level < 3:
-                if va + (1 << shift) > KERNEL_WINDOW or self.space is not None:
+            if raw & 3 == 3 and level < 3:
+                if self.space is not None or KERNEL_WINDOW - (1 << shift) < va < KERNEL_WINDOW_END:
                     yield from self._walk(pa, level + 1, va)
             else:
                 yield Page(va, pa, 1 << shift, self._prot(raw), raw >> 2 & 7)
 
     def _prot(self, raw):
         """AP[2:1] in bits 7:6, PXN 53, UXN 54 (D8.4)."""
+        if not raw & 1:
+            return "---"
         user = self.space is not None
         readable = bool(raw >> 6 & 1) or not user
         execute = raw >> (54 if user else 53) & 1 == 0
         return f"{'r' if readable else '-'}{'-' if raw >> 7 & 1 else 'w'}{'x' if execute else '-'}"
+
+    def word(self, va):
+        """8 bytes of a page that is there, whatever its rights."""
+        page = next(page for page in self.pages() if page.va <= va < page.va + page.size)
+        return int.from_bytes(self.kernel.machine.memory.read(page.pa + va - page.va, 8), "little")
 
     def present(self, va, size):
         """The addresses of the 4K pages in a range that are mapped."""

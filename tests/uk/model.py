@@ -100,7 +100,11 @@ class Model:
         area = self.find(va)
         if area.kind == "dma":
             return self.physical.get(va + area.shift, 0)
-        return self.words.get(va, None if area.flags & 1 else 0)
+        return self.words.get(va, self.fresh(va))
+
+    def fresh(self, va):
+        """The same for memory that nobody has written."""
+        return None if self.find(va).flags & 1 else 0
 
     def write(self, va, value):
         """An 8-byte write there."""
