@@ -9,7 +9,7 @@
 
 static bool is_permitted(const struct uk_vma *vma, unsigned type)
 {
-    unsigned long wanted = PAGE_ATTR_PROT_READ | PAGE_ATTR_PROT_RWX;
+    unsigned long wanted = PAGE_ATTR_PROT_RWX;
 
     if ((type & UK_VMA_FAULT_SOFT) != 0) {
         return (vma->attr & PAGE_ATTR_PROT_MASK) != PAGE_ATTR_PROT_NONE;

@@ -146,11 +146,11 @@ static int populate(struct uk_vma *vma)
 static int perform(struct request *request)
 {
     struct uk_vma *vma = NULL;
-    bool occupied = false;
     int status = request->vaddr == __VADDR_ANY ? choose(request) : 0;
+    bool occupied = status == 0 && is_occupied(request);
 
-    if (status == 0 && (occupied = is_occupied(request))) {
-        status = may_replace(request);
+    if (occupied && (request->flags & UK_VMA_MAP_REPLACE) == 0) {
+        status = -EEXIST;
     }
     if (status == 0) {
         status = new_vma(request, &vma);

@@ -1,2 +1,2 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <uk/vmem/vma_types.h>
+#include <uk/vmem.h>

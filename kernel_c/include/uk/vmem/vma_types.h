@@ -2,7 +2,9 @@
 #ifndef UK_VMEM_VMA_TYPES_H
 #define UK_VMEM_VMA_TYPES_H
 
-#include <uk/vmem.h>
+#ifndef UK_VMEM_H
+#error "include uk/vmem.h, which includes this"
+#endif
 
 /* ---- a reservation: nothing is mapped or unmapped, but the range is not given to others ---- */
 
