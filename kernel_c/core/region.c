@@ -60,19 +60,11 @@ static int region_merge(struct uk_vma *vma, struct uk_vma *next)
     return -EPERM;
 }
 
-static int region_set_attr(struct uk_vma *vma, unsigned long attr)
-{
-    if ((attr & PAGE_ATTR_PROT_EXEC) != 0) {
-        vmm_arch_sync_code(((struct region *)vma)->pa, uk_vma_len(vma));
-    }
-    return vma_set_attr_mapped(vma, attr);
-}
-
 static const struct uk_vma_ops region_ops = {
     .unmap = region_unmap,
     .split = region_split,
     .merge = region_merge,
-    .set_attr = region_set_attr,
+    .set_attr = vma_set_attr_mapped,
 };
 
 struct region *region_of(struct uk_vma *vma)
@@ -242,7 +234,7 @@ int vmm_address_space_region_set_prop(address_space_t *as, void *va,
     if (region != NULL) {
         status = region->vma.attr == prop_attr[prop]
                      ? 0
-                     : region_set_attr(&region->vma, prop_attr[prop]);
+                     : vma_set_attr_mapped(&region->vma, prop_attr[prop]);
         ASSERT(status == 0);
         region->vma.attr = prop_attr[prop];
     }

@@ -36,7 +36,7 @@ static bool is_memory(paddr_t pa, size_t len)
     return is_aligned(pa, PAGE_SIZE) && last >= pa && PT_Lx_PTE_PADDR(last, PAGE_LEVEL) == last;
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the type of uk_vma_ops.new */
+/* NOLINTBEGIN(readability-non-const-parameter): the type of uk_vma_ops.new */
 static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, unsigned long attr,
                    unsigned long *flags, struct uk_vma **vma)
 {
@@ -48,6 +48,7 @@ static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, un
     }
     return dma_alloc(vas, args->paddr - vaddr, vma);
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 /* Without a page size asked for, the fault may have come at a level that the PA is not fit for. */
 static int dma_fault(struct uk_vma *vma, struct uk_vm_fault *fault)

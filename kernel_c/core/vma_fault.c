@@ -131,8 +131,42 @@ int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
     return status;
 }
 
+static void sync_run(paddr_t start, paddr_t end)
+{
+    if (start != end && frame_of(start) != NULL) { /* only RAM can have been written */
+        vmm_arch_sync_code(start, end - start);
+    }
+}
+
+/* What was data is coherent before it becomes code; memory that goes on costs barriers once. */
+static void sync_code(const struct uk_vma *vma)
+{
+    __vaddr_t vaddr = vma->start;
+    paddr_t start = 0;
+    paddr_t end = 0;
+
+    while (vaddr < vma->end) {
+        unsigned level;
+        __pte_t pte = vmm_arch_page_at(vma->vas->pt, vaddr, &level);
+        paddr_t pa = PT_Lx_PTE_PADDR(pte, level);
+
+        if (pte != 0 && pa != end) {
+            sync_run(start, end);
+            start = pa;
+        }
+        if (pte != 0) {
+            end = pa + PAGE_Lx_SIZE(level);
+        }
+        vaddr = PAGE_Lx_ALIGN_DOWN(vaddr, level) + PAGE_Lx_SIZE(level);
+    }
+    sync_run(start, end);
+}
+
 int vma_set_attr_mapped(struct uk_vma *vma, unsigned long attr)
 {
+    if ((attr & PAGE_ATTR_PROT_EXEC) != 0) {
+        sync_code(vma);
+    }
     return vmm_arch_pages_set_attr(vma->vas->pt, vma->start, uk_vma_len(vma), attr);
 }
 

@@ -149,8 +149,8 @@ static int perform(struct request *request)
     int status = request->vaddr == __VADDR_ANY ? choose(request) : 0;
     bool occupied = status == 0 && is_occupied(request);
 
-    if (occupied && (request->flags & UK_VMA_MAP_REPLACE) == 0) {
-        status = -EEXIST;
+    if (occupied) {
+        status = may_replace(request);
     }
     if (status == 0) {
         status = new_vma(request, &vma);
