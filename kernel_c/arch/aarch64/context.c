@@ -31,7 +31,7 @@ void vmm_arch_init(void)
     object_cache_init(&contexts, "context", align_up(sizeof(struct uk_pagetable), 8));
 }
 
-int context_init(struct uk_pagetable *context)
+int vmm_arch_pagetable_init(struct uk_pagetable *context)
 {
     pte_t *root = table_alloc();
 
@@ -47,7 +47,7 @@ int context_init(struct uk_pagetable *context)
     return 0;
 }
 
-void context_fini(struct uk_pagetable *context)
+void vmm_arch_pagetable_fini(struct uk_pagetable *context)
 {
     vmm_arch_context_retire(context);
     mmu_free_tables(context);
@@ -60,7 +60,7 @@ void *vmm_arch_context_create(address_space_t *as)
     if (context == NULL) {
         return NULL;
     }
-    if (context_init(context) != 0) {
+    if (vmm_arch_pagetable_init(context) != 0) {
         object_free(&contexts, context);
         return NULL;
     }
@@ -83,7 +83,7 @@ void vmm_arch_context_retire(void *ctx)
 
 void vmm_arch_context_destroy(void *ctx)
 {
-    context_fini(ctx);
+    vmm_arch_pagetable_fini(ctx);
     object_free(&contexts, ctx);
 }
 

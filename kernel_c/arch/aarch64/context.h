@@ -12,12 +12,6 @@
 /* The kernel's half, whose root the boot made. */
 extern struct uk_pagetable kernel_context;
 
-/* Make an empty one in place. -ENOMEM. */
-int context_init(struct uk_pagetable *context);
-
-/* Destroy what context_init() made, with all its tables. It must be inactive. */
-void context_fini(struct uk_pagetable *context);
-
 /* Translate for no address space on this CPU. */
 void context_leave(void);
 

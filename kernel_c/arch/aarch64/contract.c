@@ -7,6 +7,7 @@
 #include "lukos/frames.h"
 #include "lukos/status.h"
 #include "mmu.h"
+#include "walk.h"
 
 /* The contract of lukos/vmm_arch.h on ranges: checks what a caller may get wrong, then acts. */
 
@@ -225,6 +226,23 @@ __pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level)
 
     *level = PTE_LEVEL_LAST - arm;
     return leaf;
+}
+
+__pte_t vmm_arch_walk(const void *ctx, vaddr_t va, unsigned *level, vaddr_t *table)
+{
+    const struct uk_pagetable *context = ctx;
+    unsigned arm = context->arch.root_level;
+    const pte_t *at = context_root(context);
+    pte_t entry = at[pte_index(va, arm)];
+
+    while (arm < arm_level(*level) && pte_is_table(entry, arm)) {
+        at = walk_next(entry);
+        arm++;
+        entry = at[pte_index(va, arm)];
+    }
+    *level = PTE_LEVEL_LAST - arm;
+    *table = (vaddr_t)at;
+    return entry;
 }
 
 bool vmm_arch_range_valid(const void *ctx, vaddr_t va, size_t len)

@@ -166,6 +166,14 @@ static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vad
     }
 }
 
+/* Memory of a device, or of somebody else, may be mapped beside frames of our own. */
+static bool is_releasable(paddr_t pa)
+{
+    const struct frame *frame = frame_of(pa);
+
+    return frame != NULL && frame->purpose == FRAME_PAGE;
+}
+
 static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr_t va, vaddr_t end)
 {
     int broken = 0;
@@ -177,7 +185,7 @@ static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr
         if (pte_is_table(*entry, level)) {
             broken += unmap_below(op, entry, level, va, next);
         } else if (*entry != 0) {
-            if (op->runs != NULL) {
+            if (op->runs != NULL && is_releasable(pte_address(*entry))) {
                 frame_runs_add(op->runs, pte_address(*entry), pte_size(level) / PAGE_SIZE);
             }
             leaf_break(&op->gather, entry, 0, va);

@@ -135,6 +135,16 @@ bool vmm_arch_range_valid(const void *ctx, vaddr_t va, size_t len);
 vaddr_t vmm_arch_range_start(const void *ctx);
 vaddr_t vmm_arch_range_end(const void *ctx);
 
+/* An empty page table in place (-ENOMEM), and the end of an inactive one with its tables. */
+int vmm_arch_pagetable_init(struct uk_pagetable *pt);
+void vmm_arch_pagetable_fini(struct uk_pagetable *pt);
+
+/*
+ * Walk down to *level at most: the entry there, the level and the table. The levels above the
+ * first table of a context do not exist: the walk starts at that table.
+ */
+__pte_t vmm_arch_walk(const void *ctx, vaddr_t va, unsigned *level, vaddr_t *table);
+
 /* The kernel's own context. */
 struct uk_pagetable *vmm_arch_kernel_context(void);
 
