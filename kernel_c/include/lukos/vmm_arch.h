@@ -136,8 +136,8 @@ vaddr_t vmm_arch_range_start(const void *ctx);
 vaddr_t vmm_arch_range_end(const void *ctx);
 
 /* An empty page table in place (-ENOMEM), and the end of an inactive one with its tables. */
-int vmm_arch_pagetable_init(struct uk_pagetable *pt);
-void vmm_arch_pagetable_fini(struct uk_pagetable *pt);
+int vmm_arch_pagetable_init(struct uk_pagetable *context);
+void vmm_arch_pagetable_fini(struct uk_pagetable *context);
 
 /*
  * Walk down to *level at most: the entry there, the level and the table. The levels above the
