@@ -30,6 +30,11 @@ def free(kernel):
     return kernel.frames_count(kernel.FRAME_FREE)
 
 
+def tables(kernel):
+    """Frames that hold tables."""
+    return kernel.frames_count(kernel.FRAME_TABLE)
+
+
 def walk(kernel, pt, va, level=0):
     """(level, table, entry) where the walk ends."""
     at, table, entry = kernel.new("unsigned int", level), kernel.new("__vaddr_t"), kernel.new("__pte_t")
@@ -39,10 +44,10 @@ def walk(kernel, pt, va, level=0):
 
 def test_new_frames_are_mapped_and_go_back(small_kernel, pt):
     """__PADDR_ANY takes a frame for each page; unmapping returns frames and tables."""
-    before = free(small_kernel)
+    before, empty = free(small_kernel), tables(small_kernel)
     assert small_kernel.ukplat_page_map(pt, AT, ANY, 5, RW, 0) == 0
     assert small_kernel.ukplat_page_map(pt, AT + LARGE, ANY, 1, RW, size_flag(1)) == 0
-    assert before - free(small_kernel) == 5 + 512 + 2
+    assert before - free(small_kernel) == 5 + 512 + tables(small_kernel) - empty
     assert walk(small_kernel, pt, AT + LARGE)[0] == 1
     assert small_kernel.ukplat_page_unmap(pt, AT, 1024, 0) == 0
     assert free(small_kernel) == before
@@ -83,9 +88,9 @@ def test_memory_of_others_is_unmapped_and_not_freed(small_kernel, pt):
     assert small_kernel.ukplat_page_map(pt, AT, 0x0900_0000, 1, RW, 0) == 0
     assert small_kernel.ukplat_page_map(pt, AT + PAGE, ANY, 1, RW, 0) == 0
     kept = walk(small_kernel, pt, AT + PAGE)[2] & 0xFFFF_FFFF_F000
-    before = free(small_kernel)
+    before, full = free(small_kernel), tables(small_kernel)
     assert small_kernel.ukplat_page_unmap(pt, AT, 2, KEEP_FRAMES) == 0
-    assert free(small_kernel) - before == 2  # the tables
+    assert free(small_kernel) - before == full - tables(small_kernel) > 0
     small_kernel.frames_free(kept, 1)
     assert small_kernel.frames_check()
 
