@@ -95,6 +95,17 @@ def test_memory_of_others_is_unmapped_and_not_freed(small_kernel, pt):
     assert small_kernel.frames_check()
 
 
+def test_ram_that_others_have_is_unmapped_and_not_freed(small_kernel, pt):
+    """The device tree's, a table's: only frames that back pages go back."""
+    others = (0x4000_0000, int(pt.pt_pbase))
+    for page, pa in enumerate(others):
+        assert small_kernel.ukplat_page_map(pt, AT + page * PAGE, pa, 1, R, 0) == 0
+    before, full = free(small_kernel), tables(small_kernel)
+    assert small_kernel.ukplat_page_unmap(pt, AT, len(others), 0) == 0
+    assert free(small_kernel) - before == full - tables(small_kernel) > 0
+    assert small_kernel.frames_check()
+
+
 def test_a_page_table_goes_with_what_it_maps(small_kernel):
     """Tables and frames are back; one that is active stays."""
     before = free(small_kernel)
