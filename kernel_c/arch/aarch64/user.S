@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "frame.h"
+#include "frame.inc"
 
 /*
  * EL0 runs as a call: user_enter() returns when the next exception from EL0 arrives. What the
@@ -11,6 +11,15 @@
 #define KEPT_SIZE 112
 #define KEPT_REGISTERS 96
 
+    .macro  kept_registers pair
+    \pair   x19, x20, [sp, #16 * 0]
+    \pair   x21, x22, [sp, #16 * 1]
+    \pair   x23, x24, [sp, #16 * 2]
+    \pair   x25, x26, [sp, #16 * 3]
+    \pair   x27, x28, [sp, #16 * 4]
+    \pair   x29, x30, [sp, #16 * 5]
+    .endm
+
     .cfi_sections .debug_frame
     .section .text.user, "ax"
 
@@ -21,12 +30,7 @@ user_enter:
     .cfi_startproc
     sub     sp, sp, #KEPT_SIZE
     .cfi_adjust_cfa_offset KEPT_SIZE
-    stp     x19, x20, [sp, #16 * 0]
-    stp     x21, x22, [sp, #16 * 1]
-    stp     x23, x24, [sp, #16 * 2]
-    stp     x25, x26, [sp, #16 * 3]
-    stp     x27, x28, [sp, #16 * 4]
-    stp     x29, x30, [sp, #16 * 5]
+    kept_registers stp
     .cfi_rel_offset x29, 16 * 5
     .cfi_rel_offset x30, 16 * 5 + 8
     str     x0, [sp, #KEPT_REGISTERS]
@@ -37,21 +41,7 @@ user_enter:
     msr     spsr_el1, x3
     msr     tpidr_el0, xzr
     msr     tpidrro_el0, xzr
-    ldp     x2, x3, [x0, #16 * 1]
-    ldp     x4, x5, [x0, #16 * 2]
-    ldp     x6, x7, [x0, #16 * 3]
-    ldp     x8, x9, [x0, #16 * 4]
-    ldp     x10, x11, [x0, #16 * 5]
-    ldp     x12, x13, [x0, #16 * 6]
-    ldp     x14, x15, [x0, #16 * 7]
-    ldp     x16, x17, [x0, #16 * 8]
-    ldp     x18, x19, [x0, #16 * 9]
-    ldp     x20, x21, [x0, #16 * 10]
-    ldp     x22, x23, [x0, #16 * 11]
-    ldp     x24, x25, [x0, #16 * 12]
-    ldp     x26, x27, [x0, #16 * 13]
-    ldp     x28, x29, [x0, #16 * 14]
-    ldr     x30, [x0, #FRAME_X30]
+    frame_registers ldp, ldr, x0
     ldp     x0, x1, [x0, #FRAME_X0]
     eret
     .cfi_endproc
@@ -66,21 +56,7 @@ user_leave:
     .cfi_offset x29, 16 * 5 - KEPT_SIZE
     .cfi_offset x30, 16 * 5 + 8 - KEPT_SIZE
     ldr     x0, [sp, #16 + KEPT_REGISTERS]
-    stp     x2, x3, [x0, #16 * 1]
-    stp     x4, x5, [x0, #16 * 2]
-    stp     x6, x7, [x0, #16 * 3]
-    stp     x8, x9, [x0, #16 * 4]
-    stp     x10, x11, [x0, #16 * 5]
-    stp     x12, x13, [x0, #16 * 6]
-    stp     x14, x15, [x0, #16 * 7]
-    stp     x16, x17, [x0, #16 * 8]
-    stp     x18, x19, [x0, #16 * 9]
-    stp     x20, x21, [x0, #16 * 10]
-    stp     x22, x23, [x0, #16 * 11]
-    stp     x24, x25, [x0, #16 * 12]
-    stp     x26, x27, [x0, #16 * 13]
-    stp     x28, x29, [x0, #16 * 14]
-    str     x30, [x0, #FRAME_X30]
+    frame_registers stp, str, x0
     ldp     x2, x3, [sp], #16
     .cfi_adjust_cfa_offset -16
     stp     x2, x3, [x0, #FRAME_X0]
@@ -90,12 +66,7 @@ user_leave:
     stp     x2, x3, [x0, #FRAME_SP]
     str     x4, [x0, #FRAME_PSTATE]
     mov     x0, x1
-    ldp     x19, x20, [sp, #16 * 0]
-    ldp     x21, x22, [sp, #16 * 1]
-    ldp     x23, x24, [sp, #16 * 2]
-    ldp     x25, x26, [sp, #16 * 3]
-    ldp     x27, x28, [sp, #16 * 4]
-    ldp     x29, x30, [sp, #16 * 5]
+    kept_registers ldp
     add     sp, sp, #KEPT_SIZE
     .cfi_def_cfa_offset 0
     .cfi_restore x29

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "frame.h"
+#include "frame.inc"
 #include "layout.h"
 
 /*
@@ -9,25 +9,7 @@
  * back out of user_enter(), see user.S.
  */
 
-/* Save x0 to x30 and what the exception overwrote at [base]. Clobbers x0 to x2 after saving. */
-    .macro  save_general base
-    stp     x2, x3, [\base, #16 * 1]
-    stp     x4, x5, [\base, #16 * 2]
-    stp     x6, x7, [\base, #16 * 3]
-    stp     x8, x9, [\base, #16 * 4]
-    stp     x10, x11, [\base, #16 * 5]
-    stp     x12, x13, [\base, #16 * 6]
-    stp     x14, x15, [\base, #16 * 7]
-    stp     x16, x17, [\base, #16 * 8]
-    stp     x18, x19, [\base, #16 * 9]
-    stp     x20, x21, [\base, #16 * 10]
-    stp     x22, x23, [\base, #16 * 11]
-    stp     x24, x25, [\base, #16 * 12]
-    stp     x26, x27, [\base, #16 * 13]
-    stp     x28, x29, [\base, #16 * 14]
-    str     x30, [\base, #FRAME_X30]
-    .endm
-
+/* Save SP and what the exception overwrote. Clobbers x1 and x2. */
     .macro  save_state base, stack
     mrs     x1, elr_el1
     mrs     x2, spsr_el1
@@ -114,7 +96,7 @@ el1_exception:
     .irp    reg, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28
     .cfi_offset \reg, 8 * \reg - FRAME_SIZE
     .endr
-    save_general sp
+    frame_registers stp, str, sp
     add     x3, sp, #FRAME_SIZE
     save_state sp, x3
     mov     x1, sp
@@ -122,21 +104,7 @@ el1_exception:
     ldp     x1, x2, [sp, #FRAME_PC]
     msr     elr_el1, x1
     msr     spsr_el1, x2
-    ldp     x2, x3, [sp, #16 * 1]
-    ldp     x4, x5, [sp, #16 * 2]
-    ldp     x6, x7, [sp, #16 * 3]
-    ldp     x8, x9, [sp, #16 * 4]
-    ldp     x10, x11, [sp, #16 * 5]
-    ldp     x12, x13, [sp, #16 * 6]
-    ldp     x14, x15, [sp, #16 * 7]
-    ldp     x16, x17, [sp, #16 * 8]
-    ldp     x18, x19, [sp, #16 * 9]
-    ldp     x20, x21, [sp, #16 * 10]
-    ldp     x22, x23, [sp, #16 * 11]
-    ldp     x24, x25, [sp, #16 * 12]
-    ldp     x26, x27, [sp, #16 * 13]
-    ldp     x28, x29, [sp, #16 * 14]
-    ldr     x30, [sp, #FRAME_X30]
+    frame_registers ldp, ldr, sp
     ldp     x0, x1, [sp, #FRAME_X0]
     add     sp, sp, #FRAME_SIZE
     eret
@@ -159,7 +127,7 @@ stack_overflow:
     mov     sp, x1
     mrs     x1, tpidr_el0
     mov     x3, x0
-    save_general sp
+    frame_registers stp, str, sp
     mrs     x0, tpidrro_el0
     stp     x0, x1, [sp, #FRAME_X0]
     save_state sp, x3
