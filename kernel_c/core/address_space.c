@@ -42,7 +42,8 @@ size_t address_space_count(void)
     return spaces.cache.live;
 }
 
-address_space_t *vmm_address_space_create(void)
+/* An address space that nobody knows of yet; NULL: out of memory. */
+static address_space_t *create(void)
 {
     address_space_t *as = object_alloc(&spaces.cache);
     struct uk_pagetable *pt = as == NULL ? NULL : vmm_arch_context_create(as);
@@ -51,17 +52,61 @@ address_space_t *vmm_address_space_create(void)
         if (as != NULL) {
             object_free(&spaces.cache, as);
         }
-        (void)status_record(-ENOMEM);
         return NULL;
     }
     (void)uk_vas_init(&as->vas, pt, uk_alloc_get_default());
     pt->arch.vas = &as->vas;
+    return as;
+}
+
+static address_space_t *publish(address_space_t *as)
+{
     lock_acquire(&spaces.lock);
     as->id = ++spaces.last_id;
     list_push_back(&spaces.live, &as->link);
     lock_release(&spaces.lock);
     (void)status_record(0);
     return as;
+}
+
+static void dispose(address_space_t *as)
+{
+    vmm_arch_context_retire(as->vas.pt);
+    uk_vas_destroy(&as->vas);
+    vmm_arch_context_destroy(as->vas.pt);
+    object_free(&spaces.cache, as);
+}
+
+address_space_t *vmm_address_space_create(void)
+{
+    address_space_t *as = create();
+
+    if (as == NULL) {
+        (void)status_record(-ENOMEM);
+        return NULL;
+    }
+    return publish(as);
+}
+
+address_space_t *vmm_address_space_clone(address_space_t *as)
+{
+    address_space_t *copy;
+    int status;
+
+    if (!address_space_is_live(as)) {
+        (void)status_record(-EINVAL);
+        return NULL;
+    }
+    copy = create();
+    status = copy == NULL ? -ENOMEM : vas_clone(&as->vas, &copy->vas);
+    if (status == 0) {
+        return publish(copy);
+    }
+    if (copy != NULL) {
+        dispose(copy);
+    }
+    (void)status_record(status);
+    return NULL;
 }
 
 int vmm_address_space_destroy(address_space_t *as)
@@ -75,10 +120,7 @@ int vmm_address_space_destroy(address_space_t *as)
     lock_acquire(&spaces.lock);
     list_remove(&as->link);
     lock_release(&spaces.lock);
-    vmm_arch_context_retire(as->vas.pt);
-    uk_vas_destroy(&as->vas);
-    vmm_arch_context_destroy(as->vas.pt);
-    object_free(&spaces.cache, as);
+    dispose(as);
     return status_record(0);
 }
 

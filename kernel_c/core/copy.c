@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/address_space.h"
 #include "core/status.h"
+#include "core/vma_cow.h"
 #include "lib/string.h"
 #include "lukos/vmm_arch.h"
 
@@ -27,8 +28,24 @@ static paddr_t backing(struct uk_vma *vma, vaddr_t vaddr, size_t *len)
     return pte == 0 ? 0 : PT_Lx_PTE_PADDR(pte, level) + (vaddr & (PAGE_Lx_SIZE(level) - 1));
 }
 
-/* Make all of [vaddr, end) present in VMAs without a hole. */
-static int prepare(const struct uk_vas *vas, vaddr_t vaddr, vaddr_t end)
+/* Make the range, in the VMA, present; and its own, where it is to be written. */
+static int supply(struct uk_vma *vma, vaddr_t vaddr, vaddr_t end, enum direction direction)
+{
+    vaddr_t from = align_down(vaddr, PAGE_SIZE);
+    int status;
+
+    if (region_of(vma) != NULL) {
+        return 0;
+    }
+    status = vma_prefault(vma, from, align_up(end, PAGE_SIZE) - from);
+    if (status == 0 && direction == COPY_IN && (vma->flags & VMA_FLAG_COW) != 0) {
+        status = vma_cow_own(vma, from, end);
+    }
+    return status;
+}
+
+/* Make all of [vaddr, end) ready in VMAs without a hole. */
+static int prepare(const struct uk_vas *vas, vaddr_t vaddr, vaddr_t end, enum direction direction)
 {
     struct uk_vma *vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
     int status = 0;
@@ -36,11 +53,7 @@ static int prepare(const struct uk_vas *vas, vaddr_t vaddr, vaddr_t end)
     while (status == 0 && vma != NULL && vma->start <= vaddr) {
         vaddr_t to = min_u64(vma->end, end);
 
-        if (region_of(vma) == NULL) {
-            vaddr_t from = align_down(vaddr, PAGE_SIZE);
-
-            status = vma_prefault(vma, from, align_up(to, PAGE_SIZE) - from);
-        }
+        status = supply(vma, vaddr, to, direction);
         vaddr = to;
         if (to == end) {
             return status;
@@ -97,7 +110,7 @@ static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len, enum 
         return -EFAULT;
     }
     lock_acquire(&as->vas.lock);
-    status = prepare(&as->vas, va, va + len);
+    status = prepare(&as->vas, va, va + len, direction);
     if (status == 0 && !walk(&as->vas, va, NULL, len, direction)) {
         status = -EFAULT;
     }

@@ -253,6 +253,9 @@ static const char *release_fault(const struct frame *head, size_t count)
     if (head->purpose == FRAME_FREE) {
         return "double free";
     }
+    if (head->purpose == FRAME_PAGE && head->used != 0) {
+        return "others refer to it as well";
+    }
     if (head->purpose == FRAME_NONE || head->prev == 0) {
         return "not the start of an allocation, or freed already";
     }
@@ -303,10 +306,11 @@ void frames_split(paddr_t start, size_t count, unsigned order)
 {
     struct frame *head = frame_of(start);
     uint8_t purpose = head->purpose;
+    uint16_t used = head->used;
 
     for (struct frame *frame = head; frame < head + count; frame += BIT(order)) {
         frame->prev = (uint32_t)BIT(order);
-        frame->used = 0;
+        frame->used = used;
         frame->purpose = purpose;
         frame->order = order & 31U;
     }
@@ -350,6 +354,18 @@ static bool free_list_check(unsigned order, size_t *frames)
     return true;
 }
 
+/* Only the start of an allocation counts; what is shared is one allocation for one leaf. */
+static bool used_check(const struct frame *head)
+{
+    if (head->purpose == FRAME_FREE || head->prev == 0) {
+        return true;
+    }
+    if (head->purpose == FRAME_PAGE) {
+        return head->used == 0 || head->prev == BIT(head->order);
+    }
+    return head->purpose == FRAME_TABLE || head->used == 0;
+}
+
 bool frames_check(void)
 {
     size_t listed = 0;
@@ -364,6 +380,9 @@ bool frames_check(void)
     while (index < pool.count) {
         const struct frame *head = &pool.frames[index];
 
+        if (!used_check(head)) {
+            return false;
+        }
         if (head->purpose != FRAME_NONE) {
             counted[head->purpose] += BIT(head->order);
         }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/address_space.h"
 #include "core/status.h"
+#include "core/vma_cow.h"
 #include "lib/bits.h"
+#include "lib/string.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
@@ -60,11 +62,43 @@ static int region_merge(struct uk_vma *vma, struct uk_vma *next)
     return -EPERM;
 }
 
+/* Copied at once: a region goes on being one physical range, which sharing page by page would end. */
+static int region_clone(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new_vma)
+{
+    size_t len = uk_vma_len(vma);
+    struct region *copy = (struct region *)vma_copy(vma, vas, sizeof(*copy));
+    int status = -ENOMEM;
+
+    if (copy == NULL) {
+        return -ENOMEM;
+    }
+    copy->pa = (paddr_t)vmm_arch_alloc_range(len);
+    if (copy->pa != 0) {
+        memcpy(vmm_arch_ram(copy->pa), vmm_arch_ram(((struct region *)vma)->pa), len);
+        if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
+            vmm_arch_sync_code(copy->pa, len);
+        }
+        status = vmm_arch_pages_map(vas->pt, vma->start, copy->pa, len,
+                                    vmm_arch_pte(vas->pt, vma->attr), PT_MAP_LEVEL_MAX);
+        if (status != 0) {
+            vmm_arch_free_range((void *)copy->pa, len);
+        }
+    }
+    if (status != 0) {
+        uk_free(vas->a, copy);
+        return status;
+    }
+    live++;
+    *new_vma = &copy->vma;
+    return 0;
+}
+
 static const struct uk_vma_ops region_ops = {
     .unmap = region_unmap,
     .split = region_split,
     .merge = region_merge,
     .set_attr = vma_set_attr_mapped,
+    .clone = region_clone,
 };
 
 struct region *region_of(struct uk_vma *vma)

@@ -48,6 +48,8 @@ const char *status_name(int status)
         return "ERANGE";
     case ENAMETOOLONG:
         return "ENAMETOOLONG";
+    case EOVERFLOW:
+        return "EOVERFLOW";
     case ENOTSUP:
         return "ENOTSUP";
     default:

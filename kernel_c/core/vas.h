@@ -8,4 +8,10 @@
 int vas_init_kernel(void);
 struct uk_vas *vas_of_kernel(void);
 
+/*
+ * Make an empty VAS that nobody runs a copy of another one. -ENOTSUP: a type of VMA that cannot be
+ * copied; -ENOMEM, -EOVERFLOW. Then the copy is unfinished, and the original as it was.
+ */
+int vas_clone(struct uk_vas *from, struct uk_vas *to);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vma.h"
+#include "core/vma_cow.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
@@ -41,4 +41,5 @@ const struct uk_vma_ops uk_vma_anon_ops = {
     .unmap = vma_unmap_owned,
     .set_attr = vma_set_attr_mapped,
     .advise = anon_advise,
+    .clone = vma_clone_owned,
 };

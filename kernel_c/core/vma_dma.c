@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vma.h"
+#include "core/vma_cow.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
@@ -81,6 +81,25 @@ static int dma_advise(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned lo
     return (advice & UK_VMA_ADV_WILLNEED) != 0 ? vma_prefault(vma, vaddr, len) : 0;
 }
 
+/* What is present has to stay so: somebody may count on it where faults cannot be taken. */
+static int dma_clone(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new_vma)
+{
+    struct uk_vma *copy = vma_copy(vma, vas, sizeof(struct vma_dma));
+    int status;
+
+    if (copy == NULL) {
+        return -ENOMEM;
+    }
+    status = vmm_arch_pages_share(vas->pt, vma->vas->pt, vma->start, uk_vma_len(vma), false);
+    if (status != 0) {
+        (void)dma_unmap(copy, vma->start, uk_vma_len(vma));
+        uk_free(vas->a, copy);
+        return status;
+    }
+    *new_vma = copy;
+    return 0;
+}
+
 const struct uk_vma_ops uk_vma_dma_ops = {
     .new = dma_new,
     .fault = dma_fault,
@@ -89,4 +108,5 @@ const struct uk_vma_ops uk_vma_dma_ops = {
     .merge = dma_merge,
     .set_attr = vma_set_attr_mapped,
     .advise = dma_advise,
+    .clone = dma_clone,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/vas.h"
-#include "core/vma.h"
+#include "core/vma_cow.h"
 #include "lukos/fault.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
@@ -125,9 +125,12 @@ int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 {
     struct frame_runs runs = {NULL, NULL};
-    int status = vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, &runs);
+    int status;
 
+    vma_frames_lock(vma);
+    status = vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, &runs);
     frame_runs_release(&runs);
+    vma_frames_unlock(vma);
     return status;
 }
 
@@ -167,7 +170,8 @@ int vma_set_attr_mapped(struct uk_vma *vma, unsigned long attr)
     if ((attr & PAGE_ATTR_PROT_EXEC) != 0) {
         sync_code(vma);
     }
-    return vmm_arch_pages_set_attr(vma->vas->pt, vma->start, uk_vma_len(vma), attr);
+    return vmm_arch_pages_set_attr(vma->vas->pt, vma->start, uk_vma_len(vma),
+                                   vma_cow_attr(vma, attr));
 }
 
 int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
@@ -177,13 +181,14 @@ int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
     struct uk_vma *vma;
     int status = -EFAULT;
 
-    if ((vas->flags & UK_VAS_FLAG_NO_PAGING) != 0 || (type & UK_VMA_FAULT_NONPRESENT) == 0) {
+    if ((vas->flags & UK_VAS_FLAG_NO_PAGING) != 0) {
         return -EFAULT;
     }
     lock_acquire(&vas->lock);
     vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
     if (vma != NULL) {
-        status = vma_fault(vma, vaddr, type, regs);
+        status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? vma_fault(vma, vaddr, type, regs)
+                                                       : vma_cow_fault(vma, vaddr, type);
     }
     lock_release(&vas->lock);
     return status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/files.h"
-#include "core/vma.h"
+#include "core/vma_cow.h"
 #include "lib/string.h"
 #include "lukos/frames.h"
 #include "lukos/status.h"
@@ -153,6 +153,16 @@ static int file_advise(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned l
     return uk_vma_anon_ops.advise(vma, vaddr, len, advice);
 }
 
+static int file_clone(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new_vma)
+{
+    int status = vma_copy_shared(vma, vas, sizeof(struct vma_file), new_vma);
+
+    if (status == 0) {
+        file_hold(mapping_of(vma)->file);
+    }
+    return status;
+}
+
 const struct uk_vma_ops uk_vma_file_ops = {
     .new = file_new,
     .destroy = file_destroy,
@@ -162,4 +172,5 @@ const struct uk_vma_ops uk_vma_file_ops = {
     .merge = file_merge,
     .set_attr = vma_set_attr_mapped,
     .advise = file_advise,
+    .clone = file_clone,
 };

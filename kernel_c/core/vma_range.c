@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vma.h"
+#include "core/vma_cow.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
@@ -40,8 +40,8 @@ int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
 static bool are_alike(const struct uk_vma *below, const struct uk_vma *above)
 {
     return below->end == above->start && below->ops == above->ops && below->attr == above->attr &&
-           below->flags == above->flags && below->page_lvl == above->page_lvl &&
-           below->name == above->name;
+           ((below->flags ^ above->flags) & ~VMA_FLAG_COW) == 0 &&
+           below->page_lvl == above->page_lvl && below->name == above->name;
 }
 
 void vma_drop(struct uk_vma *vma)
@@ -63,6 +63,7 @@ bool vma_merge_above(struct uk_vma *vma)
         return false;
     }
     end = above->end;
+    vma->flags |= above->flags & VMA_FLAG_COW;
     vma_drop(above);
     vma_tree_resize(&vma->vas->vmas, &vma->node, vma->start, end);
     return true;
@@ -130,7 +131,9 @@ static int cut(struct uk_vas *vas, __vaddr_t vaddr)
     if (status != 0 || vma->ops->unmap == NULL) {
         return status;
     }
+    vma_frames_lock(vma);
     status = vmm_arch_pages_cut(vas->pt, vaddr);
+    vma_frames_unlock(vma);
     if (status != 0) {
         (void)vma_merge_above(vma);
     }

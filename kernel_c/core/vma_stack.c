@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vma.h"
+#include "core/vma_cow.h"
 #include "lukos/status.h"
 
 /* A stack: anonymous memory between two guards that never becomes part of anything else. */
@@ -53,6 +53,7 @@ const struct uk_vma_ops uk_vma_stack_ops = {
     .merge = stack_merge,
     .set_attr = vma_set_attr_mapped,
     .advise = stack_advise,
+    .clone = vma_clone_owned,
 };
 
 /* A stack is never populated through UK_VMA_MAP_POPULATE, which would want the guards too. */

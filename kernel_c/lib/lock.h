@@ -9,7 +9,8 @@
  * A spin lock. The kernel runs with interrupts masked, so a lock is never waited for by the CPU
  * that holds it, except by mistake.
  *
- * Order: an address space's lock before any other; the frame lock last.
+ * Order: an address space's lock before any other; the frame lock last, before it that of shared
+ * frames (core/vma_cow.h).
  */
 struct lock {
     bool held;

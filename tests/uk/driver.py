@@ -322,6 +322,39 @@ class Vas:
         """fault_resolve(), as after an access that found nothing mapped."""
         return status_name(self.call("fault_resolve", va, kind | NONPRESENT, None))
 
+    def run(self):
+        """Make this address space the one that accesses are made in."""
+        assert self.call("vmm_address_space_activate", self.space) == 0
+
+    def do_clone(self):
+        """vmm_address_space_clone(): the copy, or the name of the error."""
+        copy = self.call("vmm_address_space_clone", self.space)
+        return Vas(self.kernel, copy.vas, copy) if copy else status_name(self.kernel.vmm_last_error())
+
+    def clone(self):
+        """The same where it has to work."""
+        copy = self.do_clone()
+        assert isinstance(copy, Vas), copy
+        return copy
+
+    def destroy(self):
+        """Destroy the address space, which must not be the active one."""
+        assert self.call("vmm_address_space_destroy", self.space) == 0
+
+    def words(self, *vas):
+        """What a read of 8 bytes gives at each of these addresses, in this address space."""
+        self.run()
+        return [self.load(va) for va in vas]
+
+    def write(self, va, value, who="kernel"):
+        """Write 8 bytes in this address space from EL0, from EL1, or by the copy functions of the VMM."""
+        if who == "copy_in":
+            self.kernel.write(None, self._word, struct.pack("<Q", value))
+            self.call("vmm_address_space_copy_in", self.space, self._word, va, 8)
+            return status_name(self.kernel.vmm_last_error()) == "OK"
+        self.run()
+        return self.user("w", va, value).outcome == "ok" if who == "user" else self.store(va, value)
+
     # -- failures ---------------------------------------------------------------------------------------
 
     @contextmanager

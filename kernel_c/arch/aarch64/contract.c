@@ -219,6 +219,11 @@ int vmm_arch_pages_set_attr(void *ctx, vaddr_t va, size_t len, unsigned long att
     return mmu_protect(ctx, va, va + len, attributes_encode(ctx, attr));
 }
 
+void vmm_arch_page_replace(void *ctx, vaddr_t va, paddr_t pa, __pte_t pte, unsigned level)
+{
+    mmu_replace(ctx, va, pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(level)));
+}
+
 __pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level)
 {
     unsigned arm;

@@ -51,7 +51,8 @@ static enum user_access access_of(uint64_t esr)
     return (esr & ESR_WNR) != 0 && (esr & ESR_CM) == 0 ? USER_WRITE : USER_READ;
 }
 
-/* Let the VMA at the address resolve an abort. The access may be tried again. */
+/* Let the VMA at the address resolve an abort, if it is about a page that is not there, or not yet
+ * for this. The access may be tried again. */
 static bool is_resolved(uint64_t esr, vaddr_t address, struct user_registers *frame)
 {
     static const unsigned type[] = {
@@ -60,9 +61,11 @@ static bool is_resolved(uint64_t esr, vaddr_t address, struct user_registers *fr
         [USER_EXECUTE] = UK_VMA_FAULT_EXEC,
     };
 
-    return is_abort(esr) && field_get(ESR_FSC_TYPE, esr) == FSC_TYPE_TRANSLATION &&
-           fault_resolve(address, type[access_of(esr)] | UK_VMA_FAULT_NONPRESENT,
-                         (struct __regs *)frame) == 0;
+    uint64_t kind = field_get(ESR_FSC_TYPE, esr);
+    unsigned absent = kind == FSC_TYPE_TRANSLATION ? UK_VMA_FAULT_NONPRESENT : 0;
+
+    return is_abort(esr) && (kind == FSC_TYPE_TRANSLATION || kind == FSC_TYPE_PERMISSION) &&
+           fault_resolve(address, type[access_of(esr)] | absent, (struct __regs *)frame) == 0;
 }
 
 static struct user_exit exit_of(uint64_t esr, vaddr_t address)

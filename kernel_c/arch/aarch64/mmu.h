@@ -38,8 +38,14 @@ int mmu_unmap(struct uk_pagetable *context, vaddr_t va, vaddr_t end, struct fram
 /* Give whatever is in the range other attributes. -ENOMEM as above. */
 int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t attributes);
 
+/* Give the leaf at va another output address, with break-before-make. */
+void mmu_replace(struct uk_pagetable *context, vaddr_t va, pte_t leaf);
+
 /* The leaf for va, whether valid or without access, and its level; 0: there is none. */
 pte_t mmu_leaf(const struct uk_pagetable *context, vaddr_t va, unsigned *level);
+
+/* Memory that leaves own: neither of a device nor of somebody else, who may map it beside them. */
+bool mmu_is_owned(paddr_t pa);
 
 /* Free every table below the root, and the root. The TLB has forgotten the context. */
 void mmu_free_tables(struct uk_pagetable *context);

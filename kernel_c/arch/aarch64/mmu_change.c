@@ -166,8 +166,7 @@ static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vad
     }
 }
 
-/* Memory of a device, or of somebody else, may be mapped beside frames of our own. */
-static bool is_releasable(paddr_t pa)
+bool mmu_is_owned(paddr_t pa)
 {
     const struct frame *frame = frame_of(pa);
 
@@ -185,7 +184,7 @@ static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr
         if (pte_is_table(*entry, level)) {
             broken += unmap_below(op, entry, level, va, next);
         } else if (*entry != 0) {
-            if (op->runs != NULL && is_releasable(pte_address(*entry))) {
+            if (op->runs != NULL && mmu_is_owned(pte_address(*entry))) {
                 frame_runs_add(op->runs, pte_address(*entry), pte_size(level) / PAGE_SIZE);
             }
             leaf_break(&op->gather, entry, 0, va);
@@ -220,6 +219,14 @@ static void leaf_replace(struct uk_pagetable *context, pte_t *entry, pte_t value
     leaf_break(&gather, entry, 0, va);
     tlb_flush(&gather);
     pte_make(entry, value);
+}
+
+void mmu_replace(struct uk_pagetable *context, vaddr_t va, pte_t leaf)
+{
+    unsigned level;
+
+    leaf_replace(context, leaf_entry(context, va, &level), leaf, va);
+    tlb_publish(context);
 }
 
 /* True when the leaf became valid and so has to be published. */

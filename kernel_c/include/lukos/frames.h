@@ -64,9 +64,19 @@ void frames_free_pages(struct frame *head, size_t count);
 
 /*
  * Make count frames, allocated together, allocations of 2^order frames each, so that they can be
- * released apart.
+ * released apart. Each has the references that all had.
  */
 void frames_split(paddr_t start, size_t count, unsigned order);
+
+/*
+ * One reference more for each allocation of FRAME_PAGE in [start, start + count frames), which are
+ * whole; frame_runs_release() takes one away. -EOVERFLOW: one of them has as many as can be
+ * counted (65536), and none has got more. Whoever shares frames brings a lock: core/vma_cow.h.
+ */
+int frames_share(paddr_t start, size_t count);
+
+/* True when any of these allocations has more than one reference. */
+bool frames_are_shared(paddr_t start, size_t count);
 
 /*
  * Frames to be released together, later: runs of consecutive ones, in the order they are added.
@@ -93,7 +103,8 @@ paddr_t frame_address(const struct frame *frame);
 /* Frames by purpose; frames_count(FRAME_NONE) is all that were added. */
 size_t frames_count(enum frame_purpose purpose);
 
-/* Every free list and every count agrees with every frame. O(frames), for tests. */
+/* Every free list, every count and what counts references agrees with every frame. O(frames), for
+ * tests. */
 bool frames_check(void);
 
 #endif

@@ -20,7 +20,8 @@
 #define ENOSPC 28 /* no hole of this size left in the address space */
 #define ERANGE 34 /* beyond what the hardware translates */
 #define ENAMETOOLONG 36
-#define ENOTSUP 95
+#define EOVERFLOW 75 /* shared by as many as can be counted */
+#define ENOTSUP 95   /* a type of VMA cannot do this */
 
 /* "EINVAL" for -EINVAL; "OK" for 0. For people: console and debugger. */
 const char *status_name(int status);

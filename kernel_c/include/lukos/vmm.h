@@ -70,6 +70,19 @@ void vmm_address_space_copy_in(address_space_t *as, void *vakernel, void *vadest
 
 /* ---- beyond the specification ---- */
 
+/*
+ * A new address space with the same contents, each VMA by its type:
+ *
+ *   anonymous memory, stacks, private files   shared until one of the two writes (copy on write)
+ *   regions                                   copied at once: each is one physical range
+ *   shared memory, physical memory (dma)      the same memory
+ *   reservations                              the range, not what others have mapped there
+ *
+ * What others write while the call runs may be in the copy or not. NULL: EINVAL, ENOMEM, EOVERFLOW
+ * (a frame is shared by 65536), ENOTSUP (a VMA of a type that cannot be cloned).
+ */
+address_space_t *vmm_address_space_clone(address_space_t *as);
+
 /* Destroy the address space with all its regions. EINVAL, EBUSY (it is active). */
 int vmm_address_space_destroy(address_space_t *as);
 

@@ -127,6 +127,25 @@ int vmm_arch_pages_cut(void *ctx, vaddr_t va);
 int vmm_arch_pages_unmap(void *ctx, vaddr_t va, size_t len, struct frame_runs *runs);
 int vmm_arch_pages_set_attr(void *ctx, vaddr_t va, size_t len, unsigned long attr);
 
+/*
+ * ---- copies of address spaces ----
+ *
+ * Let `to`, where the range is empty, map what `from` maps there. owned: nobody writes there, and
+ * each allocation of FRAME_PAGE gets a reference more. -ENOMEM, -EOVERFLOW: a part is done, which
+ * can be unmapped.
+ */
+int vmm_arch_pages_share(void *to, const void *from, vaddr_t va, size_t len, bool owned);
+
+/*
+ * Take the right to write away from the range, whose ends no page lies across. TLBs may still
+ * have it until vmm_arch_sealed(), once for all ranges, returns. True: there was something to take.
+ */
+bool vmm_arch_pages_seal(const void *ctx, vaddr_t va, size_t len);
+void vmm_arch_sealed(const void *ctx);
+
+/* Put other memory in the place of the page at va, which is of this level. */
+void vmm_arch_page_replace(void *ctx, vaddr_t va, paddr_t pa, __pte_t pte, unsigned level);
+
 /* The descriptor of the page at va, with its level; 0: none; not present: no rights. */
 __pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level);
 

@@ -129,6 +129,13 @@ struct uk_vma_ops {
 
     /* NULL: advice is ignored. */
     int (*advise)(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned long advice);
+
+    /*
+     * Beyond Unikraft: allocate *new_vma, by vas->a, a copy of the VMA for a VAS that is becoming a
+     * copy of vma->vas, and map there what has to be present. On error nothing of it is left. NULL:
+     * address spaces with such a VMA cannot be cloned.
+     */
+    int (*clone)(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new_vma);
 };
 
 /* The VAS that runs: of the active address space, else the kernel's. */
