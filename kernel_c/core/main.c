@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/files.h"
 #include "core/platform.h"
-#include "core/tour.h"
 #include "drivers/pl011.h"
 #include "lib/assert.h"
 #include "lib/bits.h"
@@ -9,6 +8,7 @@
 #include "lukos/frames.h"
 #include "lukos/vmm.h"
 #include "lukos/vmm_arch.h"
+#include "tour/tour.h"
 
 static struct platform platform;
 

@@ -31,7 +31,7 @@ USER_BASE = 0x10_0000_0000
 KERNEL_WINDOW, KERNEL_WINDOW_END = 0xFFFF_FFC0_0000_0000, 0xFFFF_FFFF_C000_0000
 PROBE = 0x10000  # where the user program for accesses lives
 
-KINDS = ("anon", "stack", "dma", "rsvd", "file", "region")
+KINDS = ("anon", "stack", "dma", "rsvd", "file", "region", "numbers")
 _RETURN = 0xD65F_03C0  # ret
 
 
@@ -81,7 +81,8 @@ class Vas:
         self.half = "ttbr1" if space is None else "ttbr0"
         self.base = int(vas.vma_base)
         self.end = KERNEL_WINDOW_END if space is None else 1 << kernel.tables(half="ttbr0").regime.va_bits
-        ops = {kind: f"uk_vma_{kind}_ops" for kind in KINDS} | {"region": "region_ops"}
+        own = {kind: f"{kind}_ops" for kind in ("region", "numbers")}
+        ops = {kind: f"uk_vma_{kind}_ops" for kind in KINDS} | own
         self.ops = {kind: kernel.variable(name) for kind, name in ops.items()}
         self._kind_at = {each.address: kind for kind, each in self.ops.items()}
         self._first = vas.vmas.address + kernel.type("struct vma_tree").member("first").offset
