@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -37,6 +37,7 @@ UNLIMITED = (1 << 62) - 1
 _EL3H = 0x3CD
 _CONTEXTIDR = SYSTEM_REGISTERS["CONTEXTIDR_EL1"]
 _REMOVE_CODE = (unicorn_const.UC_CTL_TB_REMOVE_CACHE, unicorn_const.UC_CTL_IO_WRITE)
+_EXITS = (unicorn_const.UC_CTL_UC_EXITS, unicorn_const.UC_CTL_IO_WRITE)
 _CP_REG = arm64_const.UC_ARM64_REG_CP_REG
 
 _NAMES: dict[str, int] = {f"x{n}": getattr(arm64_const, f"UC_ARM64_REG_X{n}") for n in range(31)}
@@ -185,6 +186,18 @@ class Engine:
         """From a callback: stop before the next instruction."""
         self._cpu.emu_stop()
 
+    def set_exits(self, addresses: Collection[int]) -> None:
+        """End each run before the instruction at one of these virtual addresses, which is not counted.
+
+        It is decided when code is translated and costs nothing anywhere else: code that is translated already
+        has to be forgotten. A run that starts at one ends at once. Two kinds of address are not for it. At
+        the first instruction of a page QEMU takes an abort if the page before is not mapped, because the
+        block is empty; and after a WFI, which ends a run as well, nobody can tell the two.
+        """
+        array = (ctypes.c_uint64 * max(1, len(addresses)))(*addresses)
+        where = ctypes.cast(array, ctypes.c_void_p)
+        self._cpu.ctl(*_EXITS, where, ctypes.c_size_t(len(addresses)))
+
     @property
     def attempted(self) -> int:
         """Instructions that the current or last `run` started to execute."""
@@ -252,8 +265,11 @@ class Engine:
         return self._hook(unicorn_const.UC_HOOK_INTR, lambda _uc, index, _data: callback(index))
 
     def on_address(self, address: int, callback: Callable[[int], None]) -> Hook:
-        """Call back before the instruction at the virtual `address` executes. Costs nothing elsewhere,
-        but see the class's note on counting: with the counter, each such hook slows every instruction."""
+        """Call back before the instruction at the virtual `address` executes.
+
+        Beside the instruction counter, which unicorn calls directly while it is the only hook of its kind,
+        each such hook slows every instruction. `set_exits` does not.
+        """
         hook = self._hook(
             unicorn_const.UC_HOOK_CODE, lambda _uc, va, _size, _data: callback(va), begin=address, end=address
         )
@@ -321,8 +337,7 @@ def _create(cpu: CpuModel) -> UcAArch64:
     uc = Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
     assert isinstance(uc, UcAArch64)
     uc.ctl_set_cpu_model(CPU_MODELS[cpu])
-    # Stop at no address of unicorn's own choosing. Its `until` misses blocks already translated, takes a
-    # phantom abort when it is the first of a page, and overwrites the exception record after a run.
+    # Stop at no address of unicorn's own choosing: its `until` would be one exit more. See `set_exits`.
     uc.ctl(unicorn_const.UC_CTL_UC_USE_EXITS, unicorn_const.UC_CTL_IO_WRITE, ctypes.c_int(1))
     return uc
 

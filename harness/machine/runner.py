@@ -11,7 +11,7 @@ from typing import Literal
 from harness.arch.bits import U64
 from harness.errors import MachineError
 from harness.machine.devices import PsciAction, psci_call
-from harness.machine.engine import DATA_ABORT, FETCH_ABORT, HVC, SMC, SVC, Engine, Hook, Unbacked
+from harness.machine.engine import DATA_ABORT, FETCH_ABORT, HVC, SMC, SVC, Engine, Unbacked
 from harness.machine.exceptions import (
     UNDEFINED_ESR,
     Cause,
@@ -21,6 +21,7 @@ from harness.machine.exceptions import (
     take,
     vector_base,
 )
+from harness.machine.points import WFI, Points
 
 StopKind = Literal["address", "wfi", "poweroff", "reset", "budget", "abort", "requested"]
 Conduit = Literal["hvc", "smc"]
@@ -30,7 +31,6 @@ SLICE = 20_000_000  # instructions between two chances for the host to deliver C
 RING = 256
 _STORM = 16  # exceptions in a row from within the vector table: the handler itself cannot run
 _VECTORS = 0x800
-_WFI = 0xD503207F
 _IDLE_POINTS = 4
 
 
@@ -96,8 +96,13 @@ class Runner:
     """Runs the engine until something worth telling happens."""
 
     def __init__(
-        self, engine: Engine, conduit: Conduit, read_instruction: Callable[[int], int | None]
+        self,
+        engine: Engine,
+        conduit: Conduit,
+        read_instruction: Callable[[int], int | None],
+        physical: Callable[[int], int | None],
     ) -> None:
+        """`read_instruction` gives the word at a virtual address and `physical` what it translates to."""
         self._engine = engine
         self._conduit = conduit
         self._read_instruction = read_instruction
@@ -112,7 +117,7 @@ class Runner:
         self._handled: int | None = None  # the callbacks of this address have been called for this visit
         self._visit = _NO_VISIT
         self._nested = 0
-        self._points: dict[int, Hook] = {}
+        self._points = Points(engine, self._on_point, read_instruction, physical)
         self._callbacks: dict[int, list[Callable[[], None]]] = {}
         self._observers: list[Callable[[ExceptionTaken], None]] = []
         self.exceptions: deque[ExceptionTaken] = deque(maxlen=RING)
@@ -154,7 +159,7 @@ class Runner:
     def on_address(self, va: int, callback: Callable[[], None]) -> Watch:
         """Call back, with the engine stopped, before the instruction at `va`."""
         self._callbacks.setdefault(va, []).append(callback)
-        self._arm(va)
+        self._points.change(add=(va,))
 
         def remove() -> None:
             callbacks = self._callbacks[va]
@@ -197,11 +202,16 @@ class Runner:
         return Stop("budget", self._engine.read("pc"), self._retired - before, detail)
 
     def _go(self, limit: int) -> None:
-        """One run of the engine, and its count."""
+        """One run of the engine, and its count; none at an address that somebody waits for."""
         self._event, self._unbacked, self._lost = None, None, 0
+        pc = self._engine.read("pc")
+        visit = self._visit_of(pc, known_end=self._start, known_call=self._handled)
+        if visit is not None:
+            self._arrive(visit)
+            return
         self._running = True
         try:
-            complaint = self._engine.run(self._engine.read("pc"), limit)
+            complaint = self._points.run(pc, limit)
         finally:
             self._running = False
             self._start = self._handled = None  # whatever comes now is a new visit
@@ -211,18 +221,26 @@ class Runner:
         elif complaint is not None:
             raise MachineError(f"the emulator gave up at {self._engine.read('pc'):#x}: {complaint}")
 
+    def _visit_of(
+        self, pc: int, known_end: int | None = None, known_call: int | None = None
+    ) -> _Visit | None:
+        """What there is to do at an address before its instruction, except for what is known already."""
+        end = pc in self._until and pc != known_end
+        call = pc in self._callbacks and pc != known_call
+        return _Visit(call, end) if call or end else None
+
     def _conclude(self) -> _Event | None:
         """What the end of an engine run means; None to go on."""
         event, pc = self._event, self._engine.read("pc")
         if event is None:
-            if self._engine.limit_reached or self._unbacked is not None:
+            if self._engine.limit_reached or self._unbacked is not None or self._points.ends(pc):
                 return None
             return self._idle(pc)
         return self._reached(pc) if event.kind == "reached" else event
 
     def _idle(self, pc: int) -> _Event | None:
         """The engine came back by itself: after WFI, or after a hint such as WFE or YIELD, which goes on."""
-        return _Event("wfi") if self._read_instruction(pc - 4) == _WFI else None
+        return _Event("wfi") if self._read_instruction(pc - 4) == WFI else None
 
     def _reached(self, pc: int) -> _Event | None:
         """Call the callbacks of `pc`, which may change anything, PC too; then see whether the run ends."""
@@ -242,26 +260,17 @@ class Runner:
     # -- addresses to stop at ---------------------------------------------------------------------------
 
     def _aim(self, until: frozenset[int]) -> None:
-        """Hook the addresses; hooks of earlier runs stay for a while, because new ones cost a translation."""
+        """Arm the addresses; those of earlier runs stay for a while, because new ones cost a translation."""
         self._until = until
-        for va in until:
-            self._arm(va)
-        idle = [va for va in self._points if va not in until and va not in self._callbacks]
-        for va in idle[:-_IDLE_POINTS]:
-            self._points.pop(va).remove()
-
-    def _arm(self, va: int) -> None:
-        if va not in self._points:
-            self._points[va] = self._engine.on_address(va, self._on_point)
+        idle = [va for va in self._points.armed if va not in until and va not in self._callbacks]
+        self._points.change(add=until, remove=idle[:-_IDLE_POINTS])
 
     def _on_point(self, va: int) -> None:
-        """Before an instruction somebody may wait for. Only the first one of a run can be a visit known."""
-        first = self._engine.attempted == 1
-        awaited = va in self._until and not (first and va == self._start)
-        pending = va in self._callbacks and not (first and va == self._handled)
-        if awaited or pending:
+        """Before an instruction somebody may wait for; `_go` has seen to the first one of a run."""
+        visit = self._visit_of(va)
+        if visit is not None and self._engine.attempted > 1:
             self._lost += 1  # counted, but it does not execute now
-            self._arrive(_Visit(call=pending, end=awaited))
+            self._arrive(visit)
 
     def _arrive(self, visit: _Visit) -> None:
         self._event, self._visit = _Event("reached"), visit

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import MachineError
 
-CODE = 0x4020_0000
+CODE, USER_CODE = 0x4020_0000, 0x4040_0000
+USER_VA = 0x1_0000_0000
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_many_until_addresses_over_time_do_not_pile_up(loop):
     machine = loop.machine
     for offset in range(0, 400, 4):
         machine.run(until={CODE + 0x1000 + offset}, budget=0)
-    assert len(machine._runner._points) <= 6
+    assert len(machine._runner._points.armed) <= 6
     assert machine.run().instructions == 305
 
 
@@ -254,3 +255,55 @@ def test_stale_tlb_entries_are_real(bench, asm):
 
 
 AF = 1 << 10
+
+
+def test_until_at_a_pages_first_instruction(bench, asm):
+    """The page before is not mapped: nothing is fetched from it on the way to the address."""
+    bench.start(asm().mov(1, USER_VA).br(1))
+    bench.put(USER_CODE, asm().nop(4).wfi().code())
+    bench.map(USER_VA, USER_CODE)
+    stop = bench.machine.run(until={USER_VA})
+    assert (stop.kind, stop.pc, stop.instructions) == ("address", USER_VA, 5)
+    assert not bench.machine.exceptions
+
+
+@pytest.mark.parametrize("jumped", [False, True])
+def test_until_after_a_wfi(bench, asm, jumped):
+    """Arriving there by a branch is reaching the address; arriving by the WFI is idling."""
+    program = asm().b("after") if jumped else asm().nop()
+    program.wfi().label("after").nop(2).wfi()
+    bench.start(program)
+    stop = bench.machine.run(until={CODE + program.here("after")})
+    assert (stop.kind, stop.instructions) == (("address", 1) if jumped else ("wfi", 2))
+
+
+def test_a_run_goes_on_from_an_address_that_the_tables_place_elsewhere(bench, asm):
+    """Code that was remapped without a TLBI still runs from where the TLB has it."""
+    program = asm().mov(0, 3).b("again").label("again").nop().sub(0, 0, 1).wfi()
+    entry = bench.map(USER_VA + 0x1000, CODE)
+    again = USER_VA + 0x1000 + program.here("again")
+    bench.start(program)
+    bench.put(CODE + 0x1000, program.code())
+    bench.machine.registers["pc"] = USER_VA + 0x1000
+    assert bench.machine.run(until={again}).kind == "address"
+    bench.put(entry, (bench.entry(entry, 0) + 0x1000).to_bytes(8, "little"))
+    assert bench.machine.run(until={again}, budget=100).kind == "wfi"
+
+
+@settings(deadline=None)
+@given(addresses=st.sets(st.integers(0, 11).map(lambda n: CODE + 4 * n), min_size=1))
+def test_stopping_on_the_way_changes_nothing(shared_loop, addresses):
+    """However often a run stops, it retires the same instructions and ends in the same state."""
+    machine, start = shared_loop
+    machine.restore(start)
+    whole = machine.run()
+    registers = dict(machine.registers)
+    machine.restore(start)
+    total = 0
+    for _ in range(1000):
+        stop = machine.run(until=addresses)
+        total += stop.instructions
+        if stop.kind == "wfi":
+            break
+        assert stop.pc in addresses
+    assert (total, dict(machine.registers)) == (whole.instructions, registers)
