@@ -2,6 +2,7 @@
 #include "core/address_space.h"
 
 #include "core/kmalloc.h"
+#include "core/shared_memory.h"
 #include "core/status.h"
 #include "core/vas.h"
 #include "lib/bits.h"
@@ -27,6 +28,7 @@ void vmm_init(void)
     object_cache_init(&spaces.cache, "address space", sizeof(struct address_space));
     list_init(&spaces.live);
     kmalloc_init();
+    shared_memory_init();
     vas_init_kernel();
     spaces.ready = true;
     (void)status_record(0);

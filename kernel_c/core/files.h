@@ -2,6 +2,7 @@
 #ifndef CORE_FILES_H
 #define CORE_FILES_H
 
+#include "core/page_index.h"
 #include "lib/lock.h"
 #include "lukos/boot.h"
 #include "lukos/files.h"
@@ -17,9 +18,8 @@ struct file {
     struct file *next; /* of the same hash; without meaning when it has no name any more */
     size_t references; /* the name, descriptors, mappings */
     uint64_t size;     /* bytes */
-    paddr_t root;      /* the only page, or the top table; 0: none */
-    unsigned height;   /* levels of tables */
-    struct lock lock;  /* for size, root, height and the tables */
+    struct page_index pages;
+    struct lock lock; /* for size and pages */
     char path[];
 };
 

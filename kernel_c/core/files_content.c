@@ -7,84 +7,11 @@
 #include "lukos/vmm_arch.h"
 #include <uk/nofault.h>
 
-/*
- * Where the bytes of a file are: in frames, found through a tree of tables as high as the file is
- * large. Nothing moves when it grows, and no run of frames is needed.
- *
- *   height 0: root is the page of bytes [0, 4K)         height 2: up to 1G
- *   height 1: root is a table of 512 pages, up to 2M    height 3: up to 512G
- *
- * A table holds physical addresses; 0 stands for zeros that nobody has written to.
- */
+/* Where the bytes of a file are: a page that nobody has written to stands for zeros. */
 
-#define TABLE_SHIFT 9U
-#define TABLE_ENTRIES ((size_t)1 << TABLE_SHIFT)
-#define HEIGHT_MAX 3U
-
-_Static_assert(FILE_SIZE_MAX == (int64_t)1 << (PAGE_SHIFT + HEIGHT_MAX * TABLE_SHIFT), "all of it");
+_Static_assert(FILE_SIZE_MAX == PAGE_INDEX_SIZE, "all of it");
 
 static const char zeros[PAGE_SIZE];
-
-static paddr_t new_frame(void)
-{
-    paddr_t pa = frames_alloc(1, 0, FRAME_FILE);
-
-    if (pa != 0) {
-        vmm_arch_zero(pa, PAGE_SIZE);
-    }
-    return pa;
-}
-
-/* Make the tree high enough for the page of this number. */
-static int raise(struct file *file, uint64_t page)
-{
-    while (page >> (file->height * TABLE_SHIFT) != 0) {
-        if (file->root != 0) {
-            paddr_t table = new_frame();
-
-            if (table == 0) {
-                return -ENOMEM;
-            }
-            *(paddr_t *)vmm_arch_ram(table) = file->root;
-            file->root = table;
-        }
-        file->height++;
-    }
-    return 0;
-}
-
-/* The page of this number, within the file, so that the tree is high enough; 0: zeros. */
-static paddr_t find_page(const struct file *file, uint64_t page)
-{
-    paddr_t at = file->root;
-
-    for (unsigned level = file->height; level > 0 && at != 0; level--) {
-        const paddr_t *table = vmm_arch_ram(at);
-
-        at = table[page >> ((level - 1) * TABLE_SHIFT) & (TABLE_ENTRIES - 1)];
-    }
-    return at;
-}
-
-/* The same, made if there is none. 0: out of memory. */
-static paddr_t make_page(struct file *file, uint64_t page)
-{
-    paddr_t *slot = &file->root;
-
-    if (raise(file, page) != 0) {
-        return 0;
-    }
-    for (unsigned level = file->height;; level--) {
-        if (*slot == 0) {
-            *slot = new_frame();
-        }
-        if (*slot == 0 || level == 0) {
-            return *slot;
-        }
-        slot = (paddr_t *)vmm_arch_ram(*slot) +
-               (page >> ((level - 1) * TABLE_SHIFT) & (TABLE_ENTRIES - 1));
-    }
-}
 
 static size_t offset_in_page(uint64_t offset)
 {
@@ -112,7 +39,7 @@ const char *file_content(struct file *file, uint64_t offset, size_t *len)
     }
     *len = in_page(offset, min_u64(size - offset, *len));
     lock_acquire(&file->lock);
-    page = find_page(file, offset >> PAGE_SHIFT);
+    page = page_index_find(&file->pages, offset >> PAGE_SHIFT);
     lock_release(&file->lock);
     return (page == 0 ? zeros : (const char *)vmm_arch_ram(page)) + offset_in_page(offset);
 }
@@ -133,7 +60,7 @@ static ptrdiff_t put_piece(struct file *file, uint64_t offset, const char *from,
     size_t written;
 
     lock_acquire(&file->lock);
-    page = make_page(file, offset >> PAGE_SHIFT);
+    page = page_index_make(&file->pages, offset >> PAGE_SHIFT);
     lock_release(&file->lock);
     if (page == 0) {
         return -ENOMEM;
@@ -168,22 +95,7 @@ ptrdiff_t file_put(struct file *file, uint64_t offset, const char *from, size_t 
     return done == 0 && len > 0 ? -EFAULT : (ptrdiff_t)done;
 }
 
-/* Free a page, or a table of this height with all below it. */
-static void free_tree(paddr_t root, unsigned height)
-{
-    const paddr_t *table = vmm_arch_ram(root);
-
-    for (size_t i = 0; height > 0 && i < TABLE_ENTRIES; i++) {
-        if (table[i] != 0) {
-            free_tree(table[i], height - 1);
-        }
-    }
-    frames_free(root, 1);
-}
-
 void file_clear(struct file *file)
 {
-    if (file->root != 0) {
-        free_tree(file->root, file->height);
-    }
+    page_index_clear(&file->pages);
 }

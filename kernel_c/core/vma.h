@@ -59,6 +59,9 @@ int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs 
 /* Unmap a range, and release what was mapped: the unmap operation of types that own it. */
 int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 
+/* The same for types whose memory is somebody else's: nothing is released. */
+int vma_unmap_borrowed(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
+
 /* The set_attr operation of types that map pages. */
 int vma_set_attr_mapped(struct uk_vma *vma, unsigned long attr);
 

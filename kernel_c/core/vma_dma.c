@@ -60,11 +60,6 @@ static int dma_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
     return 0;
 }
 
-static int dma_unmap(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
-{
-    return vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, NULL);
-}
-
 static int dma_split(struct uk_vma *vma, __vaddr_t vaddr, struct uk_vma **new_vma)
 {
     (void)vaddr;
@@ -92,7 +87,7 @@ static int dma_clone(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new
     }
     status = vmm_arch_pages_share(vas->pt, vma->vas->pt, vma->start, uk_vma_len(vma), false);
     if (status != 0) {
-        (void)dma_unmap(copy, vma->start, uk_vma_len(vma));
+        (void)vma_unmap_borrowed(copy, vma->start, uk_vma_len(vma));
         uk_free(vas->a, copy);
         return status;
     }
@@ -103,7 +98,7 @@ static int dma_clone(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new
 const struct uk_vma_ops uk_vma_dma_ops = {
     .new = dma_new,
     .fault = dma_fault,
-    .unmap = dma_unmap,
+    .unmap = vma_unmap_borrowed,
     .split = dma_split,
     .merge = dma_merge,
     .set_attr = vma_set_attr_mapped,

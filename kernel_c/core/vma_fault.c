@@ -134,6 +134,11 @@ int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
     return status;
 }
 
+int vma_unmap_borrowed(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
+{
+    return vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, NULL);
+}
+
 static void sync_run(paddr_t start, paddr_t end)
 {
     if (start != end && frame_of(start) != NULL) { /* only RAM can have been written */

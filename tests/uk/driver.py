@@ -31,7 +31,7 @@ USER_BASE = 0x10_0000_0000
 KERNEL_WINDOW, KERNEL_WINDOW_END = 0xFFFF_FFC0_0000_0000, 0xFFFF_FFFF_C000_0000
 PROBE = 0x10000  # where the user program for accesses lives
 
-KINDS = ("anon", "stack", "dma", "rsvd", "file", "region", "numbers")
+KINDS = ("anon", "stack", "dma", "rsvd", "file", "region", "numbers", "shared")
 _RETURN = 0xD65F_03C0  # ret
 
 
@@ -81,7 +81,7 @@ class Vas:
         self.half = "ttbr1" if space is None else "ttbr0"
         self.base = int(vas.vma_base)
         self.end = KERNEL_WINDOW_END if space is None else 1 << kernel.tables(half="ttbr0").regime.va_bits
-        own = {kind: f"{kind}_ops" for kind in ("region", "numbers")}
+        own = {kind: f"{kind}_ops" for kind in ("region", "numbers", "shared")}
         ops = {kind: f"uk_vma_{kind}_ops" for kind in KINDS} | own
         self.ops = {kind: kernel.variable(name) for kind, name in ops.items()}
         self._kind_at = {each.address: kind for kind, each in self.ops.items()}
@@ -148,6 +148,19 @@ class Vas:
     def stack(self, size, premapped=0, **options):
         """The same where it has to work."""
         status, where = self.do_stack(size, premapped, **options)
+        assert status == "OK"
+        return where
+
+    def do_shared(self, memory, size, attr=RW, *, at=ANY, flags=0, name=0, offset=0):
+        """shared_memory_map(); (status, where)."""
+        self._poke(self._vaddr, struct.pack("<Q", at))
+        arguments = self.vas, self._vaddr, size, attr, flags, name or None, memory, offset
+        status = self.call("shared_memory_map", *arguments)
+        return status_name(status), struct.unpack("<Q", self._peek(self._vaddr, 8))[0]
+
+    def shared(self, memory, size, attr=RW, **options):
+        """The same where it has to work."""
+        status, where = self.do_shared(memory, size, attr, **options)
         assert status == "OK"
         return where
 
@@ -382,6 +395,13 @@ def exhaust(call, vas, books, limit=64):
             return n
         assert books() == before, f"allocation {n}, by {injection.struck}()"
     raise AssertionError(f"more than {limit} allocations")
+
+
+def shared_memory(kernel, size):
+    """A handle to new shared memory."""
+    handle = kernel.buffer(8)
+    assert kernel.shared_memory_create(size, handle) == 0
+    return int.from_bytes(kernel.read(None, handle, 8), "little")
 
 
 def user_vas(kernel):
