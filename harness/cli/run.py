@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,15 @@ from harness.kernel import Kernel, Tables
 from harness.kernel.kernel import PANIC_SYMBOLS
 from harness.kernel.session import Session
 from harness.machine import Machine, Stop
-from harness.report.data import space_data, tables_data
+from harness.report.areas import AreaView, areas_report, view_areas
+from harness.report.data import area_data, space_data, tables_data
 from harness.report.listing import listing
 from harness.report.space import spaces_report
 from harness.report.spaces import SpaceView, live_spaces, view_space
 
-READY = "tour_spaces_ready"  # the tour's function that is called while its address spaces stand
+# The tour's functions that are called while its address spaces stand: those with regions, the one with VMAs.
+READY = "tour_spaces_ready"
+EXAMPLES = "tour_examples_ready"
 _SURPRISES = re.compile(r"^surprises: (\d+)$", re.MULTILINE)
 
 Sink = Callable[[str], None]
@@ -61,9 +65,9 @@ def run(
 ) -> int:
     """Boot a kernel and run it until it powers off or idles.
 
-    The LuKOS kernel gives its tour, and both of its address spaces are shown while they stand. It fails
-    unless the tour ends with "surprises: 0" and a power-off. Of any other kernel, the kernel half of the
-    tables is shown at the end.
+    The LuKOS kernel gives its tour; its address spaces with regions, and the VMAs of the examples, are shown
+    while they stand. It fails unless the tour ends with "surprises: 0" and a power-off. Of any other
+    kernel, the kernel half of the tables is shown at the end.
     """
     if only_console and as_json:
         raise click.UsageError("--console and --json exclude each other.")
@@ -90,6 +94,12 @@ def _tour(image: ElfImage, options: dict[str, Any], sink: Sink, quiet: bool) -> 
         if not quiet:
             show(Text())
             show(spaces_report(views))
+        kernel.session.run(until=(image.symbols[EXAMPLES].address,))
+        areas = _look_at_examples(kernel)
+        if not quiet:
+            show(Text())
+            show(areas_report(areas, kernel.tables(half="ttbr0").regime))
+            show(Text())
         stop = kernel.session.run()
         surprises = _verdict(kernel.console, stop)
         if not quiet:
@@ -98,17 +108,28 @@ def _tour(image: ElfImage, options: dict[str, Any], sink: Sink, quiet: bool) -> 
             **_result(kernel.machine, stop),
             "surprises": surprises,
             "address_spaces": [space_data(view) for view in views],
+            "examples": [area_data(area) for area in areas],
         }
 
 
-def _look(kernel: Kernel) -> list[SpaceView]:
-    """The address spaces, found by calls into the kernel that leave its registers as they were."""
+@contextmanager
+def _untouched(kernel: Kernel) -> Iterator[None]:
+    """Calls into the kernel made in here leave its registers as they were."""
     registers = kernel.machine.registers
     kept = {name: value for name, value in registers.items() if name != "pstate"}
-    views = [view_space(kernel, space) for space in live_spaces(kernel)]
+    yield
     for name, value in kept.items():
         registers[name] = value
-    return views
+
+
+def _look(kernel: Kernel) -> list[SpaceView]:
+    with _untouched(kernel):
+        return [view_space(kernel, space) for space in live_spaces(kernel)]
+
+
+def _look_at_examples(kernel: Kernel) -> tuple[AreaView, ...]:
+    with _untouched(kernel):
+        return tuple(area for space in live_spaces(kernel) for area in view_areas(kernel, space))
 
 
 def _verdict(console: str, stop: Stop) -> int:

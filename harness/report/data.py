@@ -9,6 +9,7 @@ from harness.arch.permissions import Permissions
 from harness.arch.regime import Regime
 from harness.arch.walker import Walk
 from harness.kernel import ArrayValue, EnumValue, PointerValue, Run, StructValue, Tables
+from harness.report.areas import AreaView
 from harness.report.spaces import RegionView, SpaceView
 from harness.report.tree import Counts, TableNode
 
@@ -59,6 +60,18 @@ def space_data(view: SpaceView) -> Json:
         "regions": [_region(each) for each in view.regions],
         "runs": runs_data(view.runs),
         "tables": [_table(node) for node in view.tree.all()],
+    }
+
+
+def area_data(area: AreaView) -> Json:
+    """A VMA."""
+    return {
+        "va": hex(area.start),
+        "size": area.size,
+        "type": area.kind,
+        "rights": str(area.rights),
+        "name": area.name,
+        "pages": _counts(area.pages),
     }
 
 

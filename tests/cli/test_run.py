@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def test_the_tour_ends_well_and_both_address_spaces_are_shown(command: Callable,
     assert before.startswith("LuKOS VMM: 2048 MiB of RAM\n")
     assert after.count(" reserved\n") >= 2 * 3
     assert "address space 2 \u2500" in after
+    assert re.search(r"^0x[0-9a-f]+-0x[0-9a-f]+ +8K rsvd +r-- +2 x 4K +\.initrd$", after, re.MULTILINE)
     assert "surprises: 0\n" in after
     assert "powered off" in after.splitlines()[-1]
 
@@ -52,6 +54,20 @@ def test_json_has_the_regions_and_tables_of_both(command: Callable, kernel_elf: 
         assert {region["el0"] for region in space["regions"]} == {"---", "r--", "rw-", "r-x"}
     frames = [{region["pa"] for region in space["regions"]} for space in data["address_spaces"]]
     assert not frames[0] & frames[1]
+
+
+def test_json_has_the_vmas_of_the_examples(command: Callable, elf: Path) -> None:
+    """What the tour's examples left: each type that they use, and as much present as they say."""
+    areas = command("run", elf, "--json").data["examples"]
+    heaps = [area for area in areas if area["name"] == "HEAP"]
+    assert [(area["type"], area["rights"], area["size"] >> 20) for area in heaps] == [
+        ("anon", "rw-", 2),
+        ("anon", "rw-", 3),
+    ]
+    assert {area["type"] for area in areas} == {"anon", "dma", "rsvd", "numbers"}
+    ring = [area for area in areas if area["type"] == "dma"][-2:]
+    assert int(ring[0]["va"], 16) + ring[0]["size"] == int(ring[1]["va"], 16)
+    assert ring[0]["pages"] == ring[1]["pages"] == {"4096": ring[0]["size"] >> 12}
 
 
 @pytest.mark.needs_tool(QEMU)
