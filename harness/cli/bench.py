@@ -5,57 +5,105 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
-from harness.cli import costs, timing
-from harness.cli.costs import Costs
+from harness.bench import baseline, figures, growth, timing
+from harness.bench.figures import Figures
+from harness.bench.growth import Growth
+from harness.bench.timing import Times
 from harness.cli.options import elf_option, json_option, load
 from harness.cli.output import show, show_json
-from harness.cli.timing import Times
-from harness.errors import HarnessError
 from harness.image import ElfImage
 from harness.kernel import Kernel
-from harness.report.listing import grid
+from harness.report import calls as call_report
+from harness.report import growth as growth_report
+from harness.report.chart import Chart
+from harness.report.data import growth_data
 from harness.report.producer import producer
+from harness.report.svg import svg
 
 RELEASE_ELF = Path(".build/release/kernel.elf")
+_DEBUG = "va39"  # the build beside it that has assertions
 _TIMINGS = 3
 
 
-@click.command(epilog="\b\nExample:\n  python -m harness bench --elf .build/va39/kernel.elf")
+@dataclass(frozen=True, slots=True)
+class _Results:
+    image: ElfImage
+    figures: Figures
+    debug: Growth | None
+    times: Times
+
+
+@click.command(
+    epilog="\b\nExample:\n  python -m harness bench --svg growth.svg\n"
+    "  python -m harness bench --write-baseline tests/bench/baseline.json"
+)
 @elf_option(RELEASE_ELF)
+@click.option(
+    "--debug-elf",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help=f"The same kernel with assertions, to compare (default: {_DEBUG} beside the image, if it is there).",
+)
+@click.option(
+    "--svg", "drawing", type=click.Path(path_type=Path), metavar="FILE", help="Draw the growth too."
+)
+@click.option(
+    "--write-baseline",
+    "committed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Only count, and put the counts of this compiler into FILE.",
+)
 @json_option
-def bench(elf: Path, as_json: bool) -> None:
-    """Count the instructions of each call of the VMM, and time the reset between tests.
+def bench(
+    elf: Path, debug_elf: Path | None, drawing: Path | None, committed: Path | None, as_json: bool
+) -> None:
+    """Count the instructions of the VMM's calls, with up to 100 000 VMAs, and time the reset of a test.
 
     Everything is counted on two boots; it fails where they differ.
     """
     image = load(elf)
-    with _progress(2 * sum(1 for _ in costs.steps()) + _TIMINGS) as advance:
-        first, second = _count(image, advance), _count(image, advance)
+    if committed is not None:
+        with _progress(2 * figures.COMMITTED.steps) as advance:
+            counts = figures.measure_twice(image, figures.COMMITTED, advance).flat()
+        baseline.write(committed, producer(image), counts)
+        return
+    results = _measure(image, _debug_image(elf, debug_elf))
+    if drawing is not None:
+        lines = growth_report.lines(results.figures.growth)
+        drawing.write_text(svg(lines, "instructions retired, by number of VMAs", growth_report.ACROSS))
+    if as_json:
+        show_json(_data(results))
+    else:
+        show(_report(results))
+
+
+def _debug_image(elf: Path, wanted: Path | None) -> ElfImage | None:
+    beside = elf.parent.parent / _DEBUG / elf.name
+    if wanted is None and (elf.parent.name == _DEBUG or not beside.is_file()):
+        return None
+    return load(wanted or beside)
+
+
+def _measure(image: ElfImage, debug: ElfImage | None) -> _Results:
+    total = 2 * figures.FULL.steps + growth.steps(figures.DEBUG_COUNTS) * (debug is not None) + _TIMINGS
+    with _progress(total) as advance:
+        found = figures.measure_twice(image, figures.FULL, advance)
+        slower = None
+        if debug is not None:
+            with Kernel(debug) as kernel:
+                slower = growth.measure(kernel, figures.DEBUG_COUNTS, advance)
         with Kernel(image) as kernel:
             times = timing.measure(image, kernel, advance)
-    if first != second:
-        raise HarnessError(f"two boots differ in instructions: {_differences(first, second)}")
-    if as_json:
-        show_json({"image": str(elf), "instructions": first, "seconds": times.as_dict()})
-    else:
-        show(_report(image, first, times))
-
-
-def _count(image: ElfImage, advance: Callable[[], None]) -> Costs:
-    with Kernel(image) as kernel:
-        return costs.measure(kernel, advance)
-
-
-def _differences(first: Costs, second: Costs) -> str:
-    return ", ".join(name for name in first if first[name] != second[name])
+    return _Results(image, found, slower, times)
 
 
 @contextmanager
@@ -68,54 +116,27 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-# -- the report ---------------------------------------------------------------------------------------------
+def _data(results: _Results) -> object:
+    return {
+        "image": str(results.image.path),
+        "compiler": producer(results.image),
+        "instructions": results.figures.calls,
+        "growth": growth_data(results.figures.growth),
+        "debug": None if results.debug is None else growth_data(results.debug),
+        "seconds": results.times.as_dict(),
+    }
 
 
-def _report(image: ElfImage, found: Costs, times: Times) -> RenderableType:
-    heading = Text.assemble(("instructions retired", "bold"), f"  {image.path}, {producer(image)}")
-    return Group(
-        heading,
-        _by_size({name: each for name, each in found.items() if "" not in each}),
-        Text(),
-        _others({name: each[""] for name, each in found.items() if "" in each}),
+def _report(results: _Results) -> RenderableType:
+    found = results.figures
+    parts: list[RenderableType] = [
+        Text.assemble(("instructions retired", "bold"), f"  {results.image.path}, {producer(results.image)}"),
+        *(Text(), growth_report.asked_table(found.growth), Text()),
+        *(growth_report.barrier_table(found.growth), Text(growth_report.SOURCE, "dim"), Text()),
+        *(Chart(growth_report.lines(found.growth), growth_report.ACROSS), Text()),
+        *(call_report.by_size(found.calls), Text(), call_report.others(found.calls)),
         Text("the same on two boots\n", "dim"),
-        Text("time of a test", "bold"),
-        _times(times),
-    )
-
-
-def _by_size(found: Costs) -> Table:
-    sizes = next(iter(found.values()))
-    table = grid("region of", *(f">{size}" for size in sizes))
-    for name, by_size in found.items():
-        table.add_row(name, *(f"{by_size[size]:,}" for size in sizes))
-    return table
-
-
-def _others(found: dict[str, int]) -> Table:
-    table = grid("", ">")
-    table.show_header = False
-    for name, instructions in found.items():
-        table.add_row(f"{name}{_NOTES.get(name, '')}", f"{instructions:,}")
-    return table
-
-
-_NOTES = {
-    "vmm_address_space_copy_in": " (4K)",
-    "vmm_address_space_copy_out": " (4K)",
-    "vmm_address_space_region_create_at": " (4K)",
-}
-
-
-def _times(times: Times) -> Table:
-    table = grid("", "~")
-    table.show_header = False
-    table.add_row(
-        "restore", f"{times.restore * 1e3:.3f} ms: {times.tests_per_second:,.0f} small tests a second"
-    )
-    table.add_row("fresh boot", f"{times.boot / times.restore:,.0f} times as long")
-    qemu = f"no {timing.QEMU} in PATH"
-    if times.qemu is not None:
-        qemu = f"{times.qemu / times.restore:,.0f} times as long, to the kernel's first line"
-    table.add_row("QEMU boot", qemu)
-    return table
+    ]
+    if results.debug is not None:
+        parts += [growth_report.debug_table(found.growth, results.debug), Text()]
+    return Group(*parts, Text("time of a test", "bold"), call_report.times_table(results.times))

@@ -8,6 +8,8 @@ from typing import Any
 from harness.arch.permissions import Permissions
 from harness.arch.regime import Regime
 from harness.arch.walker import Walk
+from harness.bench.asked import ASKED, MOST_BYTES, Asked
+from harness.bench.growth import Growth
 from harness.kernel import ArrayValue, EnumValue, PointerValue, Run, StructValue, Tables
 from harness.report.areas import AreaView
 from harness.report.spaces import RegionView, SpaceView
@@ -97,6 +99,26 @@ def value_data(value: Any) -> Any:
     if isinstance(value, ArrayValue):
         return [value_data(each) for each in value]
     return value
+
+
+def growth_data(growth: Growth) -> Json:
+    """Each operation: cost by number of VMAs, the original, what is asked and whether it is met."""
+    operations = {asked.key: _asked(asked, growth) for asked in ASKED}
+    low, high = growth.metadata
+    return {"operations": operations, "metadata_bytes": {"from": low, "to": high, "most": MOST_BYTES}}
+
+
+def _asked(asked: Asked, growth: Growth) -> Json:
+    costs = growth.costs[asked.key]
+    return {
+        "text": asked.text,
+        "instructions": {str(n): cost.instructions for n, cost in costs.items()},
+        "tlbi": {str(n): cost.tlbi for n, cost in costs.items()},
+        "dsb": {str(n): cost.dsb for n, cost in costs.items()},
+        "original": {str(n): instructions for n, instructions in asked.original.items()},
+        "most": {"1": asked.bound(1), "any": asked.most, "tlbi": asked.most_tlbi, "dsb": asked.most_dsb},
+        "met": all(asked.is_met(cost, n) for n, cost in costs.items()),
+    }
 
 
 def _range(va: int, pa: int, size: int) -> Json:

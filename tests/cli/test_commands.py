@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness import Kernel
-from harness.cli import cli, costs, timing
+from harness.bench import baseline, calls, figures, timing
+from harness.cli import cli
+from harness.image import ElfImage
 from harness.report.data import tables_data
+from harness.report.producer import producer
 
 CREATE = "s = vmm_address_space_create()"
 REGION = "vmm_address_space_region_create(s, 3 << 12, AS_REGION_RW)"
@@ -194,7 +197,10 @@ def test_info_states_what_is_emulated(command: Callable, kernel_elf: Path) -> No
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small regions and few boots: the figures are not the subject."""
-    monkeypatch.setattr(costs, "SIZES", {"4K": 0x1000, "2M": 2 << 20})
+    small = figures.Scope((1, 10), {"4K": 0x1000, "2M": 2 << 20})
+    monkeypatch.setattr(figures, "FULL", small)
+    monkeypatch.setattr(figures, "COMMITTED", small)
+    monkeypatch.setattr(figures, "DEBUG_COUNTS", (1,))
     monkeypatch.setattr(timing, "_BOOTS", 1)
     monkeypatch.setattr(timing, "_TESTS", 5)
 
@@ -207,20 +213,33 @@ def test_bench_counts_every_call(command: Callable, elf: Path) -> None:
     assert 100 < by_size["4K"] < by_size["2M"]
     assert data["instructions"]["vmm_address_space_translate"][""] > 10
     assert data["seconds"]["boot_ratio"] > 1
+    find = data["growth"]["operations"]["find"]
+    assert (find["original"], find["instructions"].keys()) == ({"1": 19, "10000": 100_009}, {"1", "10"})
 
 
 @pytest.mark.usefixtures("quick")
-def test_bench_for_people(command: Callable, elf: Path) -> None:
-    """The same as tables."""
-    out = command("bench", "--elf", elf).out
-    assert "vmm_address_space_region_destroy" in out
-    assert "small tests a second" in out
+def test_bench_for_people(command: Callable, elf: Path, tmp_path: Path) -> None:
+    """Tables, what assertions cost, and the picture, which goes into a file too."""
+    drawing = tmp_path / "growth.svg"
+    out = command("bench", "--elf", elf, "--debug-elf", elf, "--svg", drawing).out
+    for text in ("map 1 page, address chosen", "vmm_address_space_region_destroy", "small tests a second"):
+        assert text in out
+    assert "with assertions and poison (Debug)" in out
+    assert out.count("●") == 1 + len(figures.FULL.counts)  # in the legend, and at each point
+    assert drawing.read_text().startswith("<svg ")
 
 
 @pytest.mark.usefixtures("quick")
-def test_counts_are_identical_from_run_to_run(kernel: Kernel, boot_kernel: Callable[..., Kernel]) -> None:
-    """Two machines, one after many tests and one fresh, retire the same instructions."""
-    assert costs.measure(kernel) == costs.measure(boot_kernel())
+def test_bench_writes_the_baseline_that_the_suite_compares_with(
+    command: Callable, elf: Path, tmp_path: Path
+) -> None:
+    """Every count by name, of this compiler; nothing is printed."""
+    path = tmp_path / "baseline.json"
+    result = command("bench", "--elf", elf, "--write-baseline", path)
+    assert (result.status, result.out) == (0, "")
+    image = ElfImage.load(elf)
+    counts = baseline.read(path, producer(image))
+    assert counts == figures.measure(image, figures.COMMITTED).flat()
 
 
 @pytest.mark.usefixtures("quick")
@@ -229,7 +248,7 @@ def test_bench_fails_where_two_boots_differ(
 ) -> None:
     """A count that depends on anything but the call is an error and is named."""
     answers = iter([{"vmm_stats": {"": 1}}, {"vmm_stats": {"": 2}}])
-    monkeypatch.setattr(costs, "measure", lambda *_: next(answers))
+    monkeypatch.setattr(calls, "measure", lambda *_: next(answers))
     result = command("bench", "--elf", elf)
     assert result.status == 1
     assert "two boots differ in instructions: vmm_stats" in result.err

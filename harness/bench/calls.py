@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,9 @@ Costs = dict[str, dict[str, int]]
 """Instructions by function and by what it is called for."""
 
 
-def steps() -> Iterator[Step]:
-    """Everything that is measured."""
-    for label, size in SIZES.items():
+def steps(sizes: Mapping[str, int] = SIZES) -> Iterator[Step]:
+    """Everything that is measured, with regions of these sizes."""
+    for label, size in sizes.items():
         yield "vmm_address_space_region_create", label, partial(_create, size)
         yield "vmm_address_space_region_set_prop", label, partial(_set_prop, size)
         yield "vmm_address_space_region_destroy", label, partial(_destroy, size)
@@ -30,11 +30,13 @@ def steps() -> Iterator[Step]:
         yield name, "", count
 
 
-def measure(kernel: Kernel, progress: Callable[[], None] = lambda: None) -> Costs:
+def measure(
+    kernel: Kernel, sizes: Mapping[str, int] = SIZES, progress: Callable[[], None] = lambda: None
+) -> Costs:
     """Count every call, each from the state just after boot. Raises HarnessError where a call fails."""
     found: Costs = {}
     moment = kernel.snapshot()
-    for name, label, count in steps():
+    for name, label, count in steps(sizes):
         kernel.restore(moment)
         found.setdefault(name, {})[label] = count(kernel)
         _check(kernel, name)
