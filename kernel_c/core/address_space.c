@@ -8,6 +8,7 @@
 #include "lib/bits.h"
 #include "lukos/frames.h"
 #include "lukos/objects.h"
+#include "lukos/vas.h"
 #include "lukos/vmm_arch.h"
 
 static struct {
@@ -124,6 +125,11 @@ int vmm_address_space_destroy(address_space_t *as)
     lock_release(&spaces.lock);
     dispose(as);
     return status_record(0);
+}
+
+struct uk_vas *vmm_address_space_vas(address_space_t *as)
+{
+    return address_space_is_live(as) ? &as->vas : NULL;
 }
 
 int vmm_address_space_activate(address_space_t *as)

@@ -316,6 +316,17 @@ void frames_split(paddr_t start, size_t count, unsigned order)
     }
 }
 
+void frames_join(paddr_t start, size_t count)
+{
+    struct frame *head = frame_of(start);
+
+    for (struct frame *frame = head + 1; frame < head + count; frame++) {
+        frame->purpose = FRAME_NONE;
+    }
+    head->prev = (uint32_t)count;
+    head->order = log2_floor(count) & 31U;
+}
+
 struct frame *frame_of(paddr_t pa)
 {
     uint64_t number = pa / PAGE_SIZE;

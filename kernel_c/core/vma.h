@@ -53,6 +53,9 @@ void vma_drop(struct uk_vma *vma);
  */
 int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 
+/* Make blocks of what is complete in the range: VAS_ADV_PROMOTE. */
+int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
+
 /* Resolve a fault at vaddr in the VMA: type is UK_VMA_FAULT_*. */
 int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs);
 

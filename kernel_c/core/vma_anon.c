@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/vma_cow.h"
 #include "lukos/status.h"
+#include "lukos/vas.h"
 #include "lukos/vmm_arch.h"
 
 /* Anonymous memory: frames on demand, zeroed unless nobody cares. */
@@ -32,6 +33,9 @@ static int anon_advise(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned l
     }
     if (status == 0 && (advice & UK_VMA_ADV_WILLNEED) != 0) {
         status = vma_prefault(vma, vaddr, len);
+    }
+    if (status == 0 && (advice & VAS_ADV_PROMOTE) != 0) {
+        status = vma_promote(vma, vaddr, len);
     }
     return status;
 }

@@ -68,6 +68,9 @@ void frames_free_pages(struct frame *head, size_t count);
  */
 void frames_split(paddr_t start, size_t count, unsigned order);
 
+/* The inverse: consecutive allocations without further references, aligned as one, become one. */
+void frames_join(paddr_t start, size_t count);
+
 /*
  * One reference more for each allocation of FRAME_PAGE in [start, start + count frames), which are
  * whole; frame_runs_release() takes one away. -EOVERFLOW: one of them has as many as can be

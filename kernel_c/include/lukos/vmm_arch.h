@@ -146,6 +146,13 @@ void vmm_arch_sealed(const void *ctx);
 /* Put other memory in the place of the page at va, which is of this level. */
 void vmm_arch_page_replace(void *ctx, vaddr_t va, paddr_t pa, __pte_t pte, unsigned level);
 
+/*
+ * Put one page of level 1 at pa in the place of those of level 0, which the caller has looked at:
+ * memory of this context alone. Where pa is not that of the first of them, their contents move
+ * there, and runs receives their frames. -ENOENT: not all are there, or not all are alike.
+ */
+int vmm_arch_pages_join(void *ctx, vaddr_t va, paddr_t pa, struct frame_runs *runs);
+
 /* The descriptor of the page at va, with its level; 0: none; not present: no rights. */
 __pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level);
 
