@@ -97,6 +97,23 @@ class LineTable:
                     if row.address < stop and row.line:
                         yield row.address, stop, self._locate(unit, row)
 
+    def statements(self) -> Iterator[tuple[int, SourceLocation]]:
+        """Where statements start: each (address, location) that a debugger may stop at for a line.
+
+        Several at one address are all told: the optimiser has left one instruction of them.
+        """
+        for unit in self._dwarf.units:
+            for rows, end in self.sequences(unit):
+                for row in rows:
+                    if row.is_stmt and row.line and row.address < end:
+                        yield row.address, self._locate(unit, row)
+
+    def code(self) -> Iterator[tuple[int, int]]:
+        """The ranges [start, end) of addresses that the tables speak of."""
+        for unit in self._dwarf.units:
+            for rows, end in self.sequences(unit):
+                yield rows[0].address, end
+
     def sequences(self, unit: Unit) -> list[Sequence]:
         """The rows of one unit; those of code that the linker dropped are left out."""
         if unit.offset not in self._sequences:

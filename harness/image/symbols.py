@@ -78,6 +78,12 @@ class SymbolTable(Mapping[str, Symbol]):
         """Every symbol of that name (static ones of several files may share it)."""
         return self._groups.get(name, ())
 
+    def starts_at(self, address: int) -> bool:
+        """Whether a symbol has exactly this address."""
+        addresses = self._by_address[1]
+        index = bisect_right(addresses, address) - 1
+        return index >= 0 and addresses[index] == address
+
     def at(self, address: int) -> tuple[Symbol, int] | None:
         """The symbol that covers `address` and the offset into it, or None."""
         symbols, addresses = self._by_address

@@ -27,6 +27,9 @@ from harness.machine.reset import EntryLevel
 DEFAULT_BUDGET = 2_000_000_000
 PANIC_SYMBOLS = ("panic",)
 
+attachments: list[Callable[[Machine, ElfImage], None]] = []
+"""Called with machine and image of each kernel before it boots: for checks that look at all of a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -85,6 +88,8 @@ class Kernel:
         )
         self.session = Session(self.machine, self.image, panic_symbols, budget)
         self.memory = self.session.memory
+        for attach in attachments:
+            attach(self.machine, self.image)
         try:
             self.session.boot(boot_until)
         except HarnessError:

@@ -15,14 +15,17 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from unicorn import arm64_const, unicorn_const
 from unicorn.unicorn_py3.arch.arm64 import UcAArch64
-from unicorn.unicorn_py3.unicorn import Uc, UcError
+from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
 from harness.errors import MachineError
+
+if TYPE_CHECKING:
+    from array import array
 
 CpuModel = Literal["a72", "max"]
 CPU_MODELS: Mapping[CpuModel, int] = {
@@ -103,6 +106,7 @@ class Engine:
         self._counter = ctypes.c_uint64(0)
         self.retired_limit = UNLIMITED
         self._backed = (0, 0)  # the physical addresses of memory
+        self._block_callback: object = None
 
     @property
     def _cpu(self) -> UcAArch64:
@@ -312,6 +316,21 @@ class Engine:
         self.flush_code()
         return hook
 
+    def trace_blocks(self, trace: array[int]) -> None:
+        """Append the virtual address of each translated block that the CPU enters to `trace`, an array("Q").
+
+        No Python code runs for it: unicorn calls `array.insert(engine, address)` itself, where the engine's
+        address, as an index, is beyond the end. It costs a tenth of what a hook of the usual kind does.
+        """
+        self._block_callback = callback = _BLOCK_ENTERED(trace.insert)
+        handle, everywhere = ctypes.c_size_t(), (ctypes.c_uint64(1), ctypes.c_uint64(0))
+        where = ctypes.cast(callback, ctypes.c_void_p)
+        kind = unicorn_const.UC_HOOK_BLOCK
+        status = uclib.uc_hook_add(self._cpu._uch, ctypes.byref(handle), kind, where, None, *everywhere)
+        if status != unicorn_const.UC_ERR_OK:
+            raise MachineError(f"unicorn refuses to trace blocks: {UcError(status)}")
+        self.flush_code()
+
     def _hook(self, kind: int, callback: Callable[..., object], **where: int) -> Hook:
         return Hook(self, self._cpu.hook_add(kind, callback, **where))
 
@@ -322,6 +341,7 @@ class Engine:
             self.flush_code()
 
 
+_BLOCK_ENTERED = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_uint64)  # and two that nobody reads
 EXCEPTION = struct.Struct("<IIQI")  # CPUARMState.exception: syndrome, fsr, vaddress, target_el
 
 _UNBACKED: Mapping[int, Literal["r", "w", "x"]] = {

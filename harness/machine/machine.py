@@ -10,6 +10,7 @@ There are no interrupts and no timer, one CPU, and no stage 2.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from harness.arch.walker import Walk, Walker
 from harness.errors import MachineError
 from harness.machine import devicetree
 from harness.machine.answers import Answers
+from harness.machine.blocks import BlockTrace
 from harness.machine.devices import UART_BASE, UART_SIZE, Pl011, Sink
 from harness.machine.engine import CpuModel, Engine, layout_of
 from harness.machine.exceptions import ExceptionTaken, set_pstate
@@ -231,6 +233,10 @@ class Machine:
     def observe(self, callback: Callable[[ExceptionTaken], None]) -> Watch:
         """Call `callback` with each exception the CPU takes; `.remove()` ends it. It may look, not change."""
         return self._runner.observe(callback)
+
+    def trace_blocks(self, consumer: Callable[[array[int]], None]) -> None:
+        """Hand `consumer` the way that control took, piece by piece: see `harness.machine.blocks`."""
+        BlockTrace(self._engine, self._runner, consumer)
 
     @property
     def exceptions(self) -> deque[ExceptionTaken]:

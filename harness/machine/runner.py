@@ -120,6 +120,7 @@ class Runner:
         self._points = Points(engine, self._on_point, read_instruction, physical)
         self._callbacks: dict[int, list[Callable[[], None]]] = {}
         self._observers: list[Callable[[ExceptionTaken], None]] = []
+        self._run_ends: list[Callable[[], None]] = []
         self.exceptions: deque[ExceptionTaken] = deque(maxlen=RING)
         engine.on_exception(self._on_exception)
         engine.on_unbacked(self._on_unbacked)
@@ -155,6 +156,10 @@ class Runner:
         """Call back after each exception that the CPU takes, with the CPU at the vector."""
         self._observers.append(callback)
         return Watch(lambda: self._observers.remove(callback))
+
+    def on_run_end(self, callback: Callable[[], None]) -> None:
+        """Call back whenever the engine has stopped, for whatever reason, before anything comes of it."""
+        self._run_ends.append(callback)
 
     def on_address(self, va: int, callback: Callable[[], None]) -> Watch:
         """Call back, with the engine stopped, before the instruction at `va`."""
@@ -216,6 +221,8 @@ class Runner:
             self._running = False
             self._start = self._handled = None  # whatever comes now is a new visit
             self._retired += self._engine.attempted - self._lost
+            for callback in self._run_ends:
+                callback()
         if self._unbacked is not None:
             self._abort_unbacked(self._unbacked)
         elif complaint is not None:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Outcomes of branches that are failures of assertions.
+
+They are left out of coverage by one rule: an assertion that can fail is a bug, so no test may reach them.
+The rule applies where the source line has an assertion (a macro named like ASSERT) and the way on leads
+to the panic function whatever happens.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from harness.checks.coverage.program import Program
+from harness.image import SourceLocation
+
+PANIC = "panic"
+_ASSERTION = re.compile(r"\b\w*ASSERT\(")
+_FAR_ENOUGH = 64  # instructions from a branch to the call
+_DEPTH = 2  # the compiler may have moved the call of panic into a function of its own
+
+
+class Assertions:
+    """Tells failing assertions of one program; source files are found as DWARF names them."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        symbols = program.image.symbols
+        self._panic = symbols[PANIC].address if PANIC in symbols else None
+
+    def fails(self, address: int, taken: bool, location: SourceLocation) -> bool:
+        """Whether the outcome of the branch at `address` is that an assertion fails."""
+        if self._panic is None or not _is_assertion(location.file, location.line):
+            return False
+        branch = self._program.branch(address)
+        return branch is not None and self._leads_to_panic(branch.target if taken else address + 4)
+
+    def _leads_to_panic(self, address: int | None, depth: int = 0) -> bool:
+        """Whether the straight way from `address` ends in panic, or in a function of which that is true."""
+        for _ in range(_FAR_ENOUGH):
+            if address is None or address not in self._program:
+                return False
+            branch = self._program.branch(address)
+            if branch is not None and branch.target == self._panic:
+                return True
+            if branch is None:
+                address += 4
+            elif branch.flow == "jump":
+                address = branch.target
+            elif branch.flow == "call" and depth < _DEPTH:
+                if self._leads_to_panic(branch.target, depth + 1):
+                    return True
+                address += 4
+            else:
+                return False
+        return False
+
+
+@cache
+def source_lines(file: str) -> tuple[str, ...]:
+    """The text of a source file, or nothing where it is not there."""
+    path = Path(file)
+    return tuple(path.read_text().splitlines()) if path.is_file() else ()
+
+
+def _is_assertion(file: str, line: int) -> bool:
+    lines = source_lines(file)
+    return line <= len(lines) and _ASSERTION.search(lines[line - 1]) is not None

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Why some code is not reached by tests: a reviewed list, in TOML.
+
+    [["kernel_c/core/frames.c"]]
+    function = "frames_init"
+    code = "if (count == 0) {"
+    reason = "..."
+
+An entry names a line by its function and text, so that it does not rot when lines are added elsewhere. It
+covers the line and its branches, wherever in that function the text stands. Without `code` it covers the
+whole function.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from harness.checks.coverage.fatal import source_lines
+from harness.checks.coverage.source import Coverage
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A line that was not reached, or reached with branch outcomes missing: `what` says which."""
+
+    file: str
+    line: int
+    function: str
+    what: str
+
+    @property
+    def code(self) -> str:
+        """The text of the line, without its indentation; empty where the source is not there."""
+        lines = source_lines(self.file)
+        return lines[self.line - 1].strip() if self.line <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One entry of the list; an empty `code` stands for the whole function."""
+
+    file: str
+    function: str
+    code: str
+    reason: str
+
+    def covers(self, missing: Missing) -> bool:
+        """Whether this is about that line."""
+        same = (self.file, self.function) == (missing.file, missing.function)
+        return same and self.code in ("", missing.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """All entries."""
+
+    entries: tuple[Reason, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the list. Raises HarnessError for an entry without a function or a reason."""
+        content = tomllib.loads(path.read_text())
+        return cls(tuple(_entry(path, file, each) for file, group in content.items() for each in group))
+
+    def of(self, missing: Missing) -> str | None:
+        """Why a line is not reached, or None where nobody has said."""
+        return next((each.reason for each in self.entries if each.covers(missing)), None)
+
+    def stale(self, found: list[Missing]) -> list[Reason]:
+        """Entries about code that is reached, or not there any more."""
+        return [each for each in self.entries if not any(each.covers(missing) for missing in found)]
+
+
+def _entry(path: Path, file: str, fields: dict[str, str]) -> Reason:
+    try:
+        return Reason(file, fields["function"], fields.get("code", ""), fields["reason"])
+    except KeyError as error:
+        raise HarnessError(f"{path}: an entry of {file} has no {error}: {fields}") from None
+
+
+def missing(coverage: Coverage) -> Iterator[Missing]:
+    """What was not reached, by file and line. Of a line not reached its branches are not told apart."""
+    for file, each in sorted(coverage.files.items()):
+        lacking = Counter(outcome.line for outcome, hit in each.outcomes.items() if not hit)
+        unreached = {line for line, hit in each.lines.items() if not hit}
+        for line in sorted(unreached | lacking.keys()):
+            what = "line" if line in unreached else f"{lacking[line]} of its branch outcomes"
+            yield Missing(file, line, each.owners[line], what)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Coverage by source line: what was reached, attributed to lines by DWARF.
+
+A line counts when a statement of it starts somewhere in the code, and is reached when one of these addresses
+was executed, inlined copies included. A conditional branch belongs to the line of its instruction; it has two
+outcomes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from harness.arch.a64 import condition
+from harness.checks.coverage.fatal import Assertions
+from harness.checks.coverage.program import Program
+from harness.checks.coverage.reached import Reached, reach
+from harness.checks.coverage.recorder import Step
+from harness.image import ElfImage, SourceLocation
+
+
+class Outcome(NamedTuple):
+    """One of the two ways on from a conditional branch: `truth` is that of the condition it tests.
+
+    Copies that inlining has made of a branch, here and in other images, are one, whichever way round the
+    compiler has turned them. `ordinal` tells apart what is at one place in one copy.
+    """
+
+    line: int
+    column: int
+    test: str
+    ordinal: int
+    truth: bool
+
+
+@dataclass(slots=True)
+class FileCoverage:
+    """One source file: its lines with code and whether they were reached, its branches, its functions."""
+
+    lines: dict[int, bool] = field(default_factory=dict)
+    outcomes: dict[Outcome, bool] = field(default_factory=dict)
+    functions: dict[str, tuple[int, bool]] = field(default_factory=dict)  # name -> line, reached
+    owners: dict[int, str] = field(default_factory=dict)  # the function that a line belongs to
+
+    def add(self, other: FileCoverage) -> None:
+        """Take in the same file in another image."""
+        for line, hit in other.lines.items():
+            self.lines[line] = hit or self.lines.get(line, False)
+        for outcome, hit in other.outcomes.items():
+            self.outcomes[outcome] = hit or self.outcomes.get(outcome, False)
+        for name, (line, hit) in other.functions.items():
+            self.functions[name] = (line, hit or self.functions.get(name, (line, False))[1])
+        self.owners |= other.owners
+
+
+@dataclass(slots=True)
+class Ratio:
+    """So many of so many."""
+
+    reached: int = 0
+    total: int = 0
+
+    @property
+    def percent(self) -> float:
+        """100 for nothing of nothing."""
+        return 100 * self.reached / self.total if self.total else 100.0
+
+    def __str__(self) -> str:
+        return f"{self.reached:,} of {self.total:,} ({self.percent:.1f} %)"
+
+
+@dataclass(slots=True)
+class Coverage:
+    """Source files by path, and what is not a matter of lines."""
+
+    files: dict[str, FileCoverage] = field(default_factory=dict)
+    instructions: Ratio = field(default_factory=Ratio)
+    assertions: int = 0  # outcomes left out, being failures of assertions
+
+    def add(self, other: Coverage) -> None:
+        """Take in another image of the same sources."""
+        for path, each in other.files.items():
+            self.files.setdefault(path, FileCoverage()).add(each)
+        self.instructions.reached += other.instructions.reached
+        self.instructions.total += other.instructions.total
+        self.assertions += other.assertions
+
+    def lines(self, paths: Collection[str] | None = None) -> Ratio:
+        """Lines reached, of all files or of those in `paths`."""
+        return ratio(hit for each in self._chosen(paths) for hit in each.lines.values())
+
+    def branches(self, paths: Collection[str] | None = None) -> Ratio:
+        """Branch outcomes reached, of all files or of those in `paths`."""
+        return ratio(hit for each in self._chosen(paths) for hit in each.outcomes.values())
+
+    def _chosen(self, paths: Collection[str] | None) -> Iterator[FileCoverage]:
+        return (each for path, each in self.files.items() if paths is None or path in paths)
+
+
+def ratio(hits: Iterable[bool]) -> Ratio:
+    """How many of `hits` are true."""
+    known = list(hits)
+    return Ratio(sum(known), len(known))
+
+
+def measure(
+    image: ElfImage, steps: Iterable[Step], root: str = "", program: Program | None = None
+) -> Coverage:
+    """The coverage of the source files of `image` whose path starts with `root`."""
+    program = program or Program(image)
+    found = reach(program, steps)
+    coverage = Coverage(instructions=ratio(a in found.instructions for a in program.instructions))
+    owners = Owners(image)
+    _add_lines(coverage, image, found, root, owners)
+    _add_branches(coverage, program, found, owners)
+    _add_functions(coverage, image, found)
+    return coverage
+
+
+def _add_lines(coverage: Coverage, image: ElfImage, found: Reached, root: str, owners: Owners) -> None:
+    for address, location in image.lines.statements():
+        if location.file.startswith(root):
+            each = coverage.files.setdefault(location.file, FileCoverage())
+            each.lines[location.line] = address in found.instructions or each.lines.get(location.line, False)
+            if location.line not in each.owners:
+                each.owners[location.line] = owners.of(address, location)
+
+
+def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: Owners) -> None:
+    assertions, seen = Assertions(program), Counter[Hashable]()
+    for address in program.instructions:
+        branch, location = program.branch(address), program.image.lines.location(address)
+        if branch is None or branch.flow != "conditional" or branch.target == address + 4:
+            continue
+        if location is None or location.file not in coverage.files:
+            continue
+        each = coverage.files[location.file]
+        test, truth = condition(program.word(address))
+        place = (location.line, location.column, test)
+        copy = (place, *_copy(program.image, address, location))
+        each.owners.setdefault(location.line, owners.of(address, location))
+        for taken in (True, False):
+            if assertions.fails(address, taken, location):
+                coverage.assertions += 1
+                continue
+            outcome = Outcome(*place, seen[copy], truth == taken)
+            each.outcomes[outcome] = (address, taken) in found.outcomes or each.outcomes.get(outcome, False)
+        seen[copy] += 1
+
+
+def _copy(image: ElfImage, address: int, location: SourceLocation) -> tuple[Hashable, ...]:
+    """What the copies of inlined text at `address` are called from; equal for one copy."""
+    chain = image.source_at(address)
+    return tuple((each.function, each.location) for each in chain[1:]) if chain else (location.file,)
+
+
+def _add_functions(coverage: Coverage, image: ElfImage, found: Reached) -> None:
+    for name in image.functions:
+        for each in image.functions.all_of(name):
+            if each.address is not None and each.file in coverage.files:
+                hit = each.address in found.instructions
+                coverage.files[each.file].functions[name] = (each.line, hit)
+
+
+class Owners:
+    """Which function a line of source belongs to: in C the last one that begins before it."""
+
+    def __init__(self, image: ElfImage) -> None:
+        self._image = image
+        self._starts: dict[str, list[tuple[int, str]]] = {}
+        for each in (each for name in image.functions for each in image.functions.all_of(name)):
+            self._starts.setdefault(each.file, []).append((each.line, each.name))
+        for starts in self._starts.values():
+            starts.sort()
+
+    def of(self, address: int, location: SourceLocation) -> str:
+        """The function's name; in assembly, the symbol before `address`."""
+        starts = self._starts.get(location.file, [])
+        index = bisect_right(starts, location.line, key=lambda start: start[0])
+        if index:
+            return starts[index - 1][1]
+        symbol = self._image.symbol_at(address)
+        return symbol[0].name if symbol else "?"

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`pytest --kernel-cov[=FORMAT:FILE]`: what of the kernels under test the run has executed.
+
+Every `Kernel` of an image under test is recorded, wherever a test makes it; programs that tests start
+are not. Workers of pytest-xdist send what they saw to the controller, which reports for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.pytest_plugin.options import is_worker, settings_of
+
+if TYPE_CHECKING:
+    from harness.checks.coverage import Coverage, Recorder, Step
+    from harness.image import ElfImage
+    from harness.machine import Machine
+
+FORMATS = ("lcov", "cobertura", "html", "json", "totals", "tests")
+_SUMMARY = ""
+_OUTPUT = "kernel_cov"  # the key of a worker's contribution
+
+Destination = tuple[str, Path]
+Seen = dict[str, "set[Step]"]  # by the path of the image
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """The options, which a run without coverage pays nothing for."""
+    parser.getgroup("kernel").addoption(
+        "--kernel-cov",
+        action="append",
+        nargs="?",
+        const=_SUMMARY,
+        default=[],
+        metavar="FORMAT:FILE",
+        help="measure which lines and branches of the kernel run; write FORMAT:FILE too: lcov, cobertura, "
+        "html, json, totals, or tests (what each test executes); may be repeated",
+    )
+    parser.addini("kernel_cov_source", "start of the paths of the source files that count", default="")
+    parser.addini("kernel_cov_reasons", "TOML file that says why code is not reached", default="")
+
+
+def register(config: pytest.Config) -> None:
+    """Start to measure, if that was asked for."""
+    wanted = config.getoption("kernel_cov")
+    if wanted:
+        config.pluginmanager.register(CoveragePlugin(config, _destinations(config, wanted)), "lukos-coverage")
+
+
+def _destinations(config: pytest.Config, wanted: Iterable[str]) -> list[Destination]:
+    found = []
+    for text in wanted:
+        kind, colon, file = text.partition(":")
+        if text != _SUMMARY and (kind not in FORMATS or not colon or not file):
+            raise pytest.UsageError(
+                f"--kernel-cov={text}: write --kernel-cov={'|'.join(FORMATS)}:FILE, or --kernel-cov alone "
+                "after the paths of tests"
+            )
+        if text != _SUMMARY:
+            found.append((kind, config.invocation_params.dir / file))
+    return found
+
+
+class CoveragePlugin:
+    """The hooks of a run that measures."""
+
+    def __init__(self, config: pytest.Config, destinations: list[Destination]) -> None:
+        self._config = config
+        self._destinations = destinations
+        self._recorders: dict[str, Recorder] = {}
+        self._seen: Seen = {str(target.path): set() for target in settings_of(config).targets}
+        self._by_test: dict[str, Any] = {}
+        self._wants_tests = any(kind == "tests" for kind, _ in destinations)
+        self._detach: Callable[[], None] = lambda: None
+
+    # -- recording ------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """See every kernel from now on."""
+        from harness.kernel.kernel import attachments
+
+        attachments.append(self._attach)
+        self._detach = lambda: attachments.remove(self._attach)
+
+    def _attach(self, machine: Machine, image: ElfImage) -> None:
+        from harness.checks.coverage import Recorder
+
+        path = str(image.path)
+        if path in self._seen:
+            self._recorders.setdefault(path, Recorder()).attach(machine)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Note what each test has added."""
+        start = perf_counter()
+        result = yield
+        steps = {path: recorder.take() for path, recorder in self._recorders.items()}
+        for path, found in steps.items():
+            self._seen[path] |= found
+        if self._wants_tests and any(steps.values()):
+            self._by_test[item.nodeid] = {
+                "seconds": round(perf_counter() - start, 4),
+                "steps": {path: sorted(found) for path, found in steps.items() if found},
+            }
+        return result
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take in what a worker of pytest-xdist saw."""
+        output = getattr(node, "workeroutput", {}).get(_OUTPUT, {"seen": {}, "tests": {}})
+        for path, steps in output["seen"].items():
+            self._seen.setdefault(path, set()).update((first, second) for first, second in steps)
+        self._by_test |= output["tests"]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """A worker hands over; whoever has no controller writes the files."""
+        self._detach()
+        if is_worker(self._config):
+            seen = {path: [list(step) for step in steps] for path, steps in self._seen.items()}
+            workeroutput: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
+            workeroutput[_OUTPUT] = {"seen": seen, "tests": self._by_test}
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write what was asked for, and show a summary by file."""
+        from harness.report.coverage import write
+        from harness.report.coverage.summary import summary
+        from harness.report.text import plain
+
+        coverage, reasons = self._measure(), self._reasons()
+        for kind, file in self._destinations:
+            write(kind, file, coverage, reasons, self._by_test)
+        terminalreporter.section("kernel coverage")
+        terminalreporter.write_line(plain(summary(coverage, reasons), 100))
+        for kind, file in self._destinations:
+            terminalreporter.write_line(f"{kind}: {file}")
+
+    def _measure(self) -> Coverage:
+        from harness.checks.coverage import Coverage, measure
+        from harness.image import ElfImage
+
+        total = Coverage()
+        for path, steps in self._seen.items():
+            if steps:
+                total.add(measure(ElfImage.load(path), steps, self._config.getini("kernel_cov_source")))
+        return total
+
+    def _reasons(self) -> Any:
+        from harness.checks.coverage.reasons import Reasons
+
+        file = self._config.getini("kernel_cov_reasons")
+        return Reasons.load(self._config.rootpath / file) if file else Reasons(())

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The list of what is not reached, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import HarnessError
+from harness.checks.coverage import Coverage, FileCoverage, Outcome
+from harness.checks.coverage.reasons import Missing, Reasons, missing
+
+ROOT = Path(__file__).parents[2]
+LIST = ROOT / "tests/coverage/unreached.toml"
+SOURCE = "kernel_c/core/panic.c"
+
+
+def coverage() -> Coverage:
+    """A file with a line reached, one not, and one with half of a branch."""
+    each = FileCoverage(
+        lines={6: True, 10: False, 11: True},
+        outcomes={Outcome(11, 0, "zero", 0, truth): truth for truth in (True, False)},
+        owners=dict.fromkeys((6, 10, 11), "panic"),
+    )
+    return Coverage(files={SOURCE: each})
+
+
+def test_lines_and_branches_that_miss_something_are_told() -> None:
+    """In the order of the file."""
+    line, branch = missing(coverage())
+    assert line == Missing(SOURCE, 10, "panic", "line")
+    assert branch == Missing(SOURCE, 11, "panic", "1 of its branch outcomes")
+    assert line.code == (ROOT / SOURCE).read_text().splitlines()[9].strip()
+
+
+@pytest.mark.parametrize(("code", "said"), [("the line", 1), ("", 2), ("another line", 0)])
+def test_a_reason_is_about_a_line_or_a_function(tmp_path: Path, code: str, said: int) -> None:
+    """By the text of the line, whatever its number; without a text, all of the function."""
+    found = list(missing(coverage()))
+    text = found[0].code if code == "the line" else code
+    file = tmp_path / "list.toml"
+    file.write_text(f"""[["{SOURCE}"]]\nfunction = "panic"\ncode = '''{text}'''\nreason = "because"\n""")
+    reasons = Reasons.load(file)
+    assert [reasons.of(each) for each in found].count("because") == said
+    assert len(reasons.stale(found)) == (said == 0)
+
+
+def test_an_entry_without_a_reason_is_refused(tmp_path: Path) -> None:
+    """The error names the file and what is missing."""
+    file = tmp_path / "list.toml"
+    file.write_text('[["a.c"]]\nfunction = "f"\n')
+    with pytest.raises(HarnessError, match=r"list.toml.*a\.c.*reason"):
+        Reasons.load(file)
+
+
+def test_the_projects_list_is_about_code_that_is_there() -> None:
+    """Each entry names a file and a line of it by its text; nothing is said twice."""
+    entries = Reasons.load(LIST).entries
+    for each in entries:
+        text = (ROOT / each.file).read_text()
+        assert each.function in text, each
+        assert each.code in [line.strip() for line in text.splitlines()] or not each.code, each
+    assert len({(each.file, each.function, each.code) for each in entries}) == len(entries)

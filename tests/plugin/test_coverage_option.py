@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`pytest --kernel-cov`, tried from outside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.pytest_plugin.options import settings_of
+
+pytest_plugins = ["pytester"]
+
+_SOURCE = """
+    import pytest
+
+    @pytest.mark.parametrize("status", range(-3, 0))
+    def test_kernel(kernel, status):
+        assert kernel.status_name(status)
+
+    def test_space(kernel):
+        assert kernel.vmm_address_space_create()
+
+    def test_nothing():
+        pass
+"""
+
+
+@pytest.fixture
+def elf(request: pytest.FixtureRequest) -> Path:
+    """One image; that there may be several is not the subject here."""
+    return settings_of(request.config).targets[0].path
+
+
+def run(pytester: pytest.Pytester, *arguments: object) -> pytest.RunResult:
+    pytester.makepyfile(_SOURCE)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "--timeout=120", *map(str, arguments))
+
+
+def measured(pytester: pytest.Pytester, elf: Path, *arguments: object) -> dict[str, object]:
+    """What the JSON file of a run says."""
+    result = run(pytester, "--kernel-elf", elf, "--kernel-cov=json:out.json", *arguments)
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(["*kernel coverage*", "lines *", "json: *out.json"])
+    data: dict[str, object] = json.loads((pytester.path / "out.json").read_text())
+    return data
+
+
+def test_workers_add_up_to_what_one_process_sees(pytester: pytest.Pytester, elf: Path) -> None:
+    """The same lines, branches and instructions, however the tests are spread."""
+    alone, spread = measured(pytester, elf), measured(pytester, elf, "-n2")
+    assert {k: v for k, v in alone.items() if spread[k] != v} == {}
+    assert alone["lines"]["reached"] > 500  # type: ignore[index]
+
+
+def test_what_each_test_executes_is_told_apart(pytester: pytest.Pytester, elf: Path) -> None:
+    """By its name; a test without a kernel executes nothing."""
+    run(pytester, "--kernel-elf", elf, "--kernel-cov=tests:out.json").assert_outcomes(passed=5)
+    data = json.loads((pytester.path / "out.json").read_text())
+    names = {name.partition("::")[2] for name in data}
+    assert names == {"test_kernel[-3]", "test_kernel[-2]", "test_kernel[-1]", "test_space"}
+    assert all(each["seconds"] > 0 and each["steps"][str(elf)] for each in data.values())
+
+
+@pytest.mark.parametrize("value", ["tests", "pdf:out", "lcov:", "lcov"])
+def test_a_format_that_is_none_is_a_usage_error(pytester: pytest.Pytester, value: str) -> None:
+    """So is the path of tests, which stands where a value may."""
+    result = run(pytester, "--kernel-cov", value)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --kernel-cov={value}: write --kernel-cov=lcov|*:FILE*"])
+
+
+def test_runs_without_it_are_not_recorded(pytester: pytest.Pytester, elf: Path) -> None:
+    """No section, no cost."""
+    result = run(pytester, "--kernel-elf", elf)
+    result.assert_outcomes(passed=5)
+    result.stdout.no_fnmatch_line("*kernel coverage*")
