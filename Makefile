@@ -29,7 +29,7 @@ KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY: # keep stamps
-.PHONY: help run test coverage lint format kernel qemu bench toolchain clean distclean FORCE
+.PHONY: help run test soak coverage lint format kernel qemu bench toolchain clean distclean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ coverage: $(KERNELS) $(VENV)/.have-test ## which lines and branches of the kerne
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) --kernel-cov=html:$(BUILD)/coverage/index.html \
 	    --kernel-cov=lcov:$(BUILD)/coverage/kernel.lcov --kernel-cov=cobertura:$(BUILD)/coverage/kernel.xml \
 	    --kernel-cov=json:$(BUILD)/coverage/kernel.json --kernel-cov=totals:tests/coverage/summary.json $(ARGS)
+
+STEPS ?= 100000
+soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=... at least, SEED=... to repeat a run
+	@$(BIN)/python -m tests.uk.soak --elf $(KERNEL) --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, release, trapping on undefined behaviour
 

@@ -10,7 +10,7 @@ from harness.bench.ground import Cost, Ground
 from harness.bench.operations import OPERATIONS
 from harness.kernel import Kernel
 
-_TYPES = ("struct uk_vma", "struct vma_dma", "struct vma_file")
+_TYPES = tuple(f"struct {name}" for name in ("uk_vma", "vma_dma", "vma_file", "vma_shared", "region"))
 
 Progress = Callable[[], None]
 

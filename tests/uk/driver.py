@@ -79,7 +79,9 @@ class Vas:
         self.kernel, self.vas, self.space = kernel, vas, space
         self.address = vas.address
         self.half = "ttbr1" if space is None else "ttbr0"
-        self.base = int(vas.vma_base)
+        self.is_user = space is not None
+        self.program_frames = int(self.is_user)  # of the region that the user program is in
+        self.base, self.low = int(vas.vma_base), PAGE if self.is_user else KERNEL_WINDOW
         self.end = KERNEL_WINDOW_END if space is None else 1 << kernel.tables(half="ttbr0").regime.va_bits
         own = {kind: f"{kind}_ops" for kind in ("region", "numbers", "shared")}
         ops = {kind: f"uk_vma_{kind}_ops" for kind in KINDS} | own
@@ -188,10 +190,22 @@ class Vas:
         """Advise; asserts that it works."""
         assert self.do_advise(va, size, advice) == "OK"
 
+    def do_region(self, at, size, prop):
+        """vmm_address_space_region_create_at()."""
+        return status_name(self.call("vmm_address_space_region_create_at", self.space, at, size, prop))
+
     def region(self, at, size, prop=2):
         """A LuKOS region in this VAS (RW unless told)."""
-        assert self.call("vmm_address_space_region_create_at", self.space, at, size, prop) == 0
+        assert self.do_region(at, size, prop) == "OK"
         return at
+
+    def empty(self):
+        """uk_vas_destroy()."""
+        self.call("uk_vas_destroy", self.vas)
+
+    def set_paging(self, on):
+        """Switch demand paging."""
+        self.vas.flags = 0 if on else 1
 
     # -- looking ----------------------------------------------------------------------------------------
 
@@ -269,6 +283,14 @@ class Vas:
         """The physical address behind a mapped page."""
         leaf = self.tables().lookup(va)
         return leaf.pa + va - leaf.va
+
+    def mmu_agrees(self, va, access):
+        """AT of the emulated CPU and the software walker say the same of an address."""
+        walk, el = self.tables().walk(va), 0 if self.is_user else 1
+        found, fault = self.kernel.machine.translate(va, el, access), walk.check(el, access)
+        if fault is not None:
+            return found.status == fault.status
+        return found.status is None and found.pa == walk.pa
 
     def is_sound(self):
         """The tree's own invariants, and the frame allocator's."""

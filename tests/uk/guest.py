@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The emulated kernel as the state machine's guest."""
+
+from __future__ import annotations
+
+from tests.support.vmm import PAGE
+from tests.uk import driver
+from tests.uk.machine import DMA_PAGES
+
+
+class Guest:
+    """A kernel with both VASes and memory for dma, to be set back for each sequence."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self.names = [0, int(kernel.buffer(b"one\0")), int(kernel.buffer(b"two\0"))]
+        self.memory = kernel.frames_alloc(DMA_PAGES, 9, kernel.FRAME_REGION)
+        kernel.machine.memory.write(self.memory, bytes(DMA_PAGES * PAGE))
+        self.vases = {"kernel": driver.kernel_vas(kernel), "user": driver.user_vas(kernel)}
+        mair = kernel.machine.sysreg["MAIR_EL1"].to_bytes(8, "little")
+        self.types = [mair.index(kind) for kind in (0xFF, 0x44)]  # Normal write-back and non-cacheable
+        self.moment = kernel.snapshot()
+
+    def reset(self):
+        """As it was."""
+        self.kernel.restore(self.moment)
