@@ -149,8 +149,7 @@ int ukplat_page_map(struct uk_pagetable *pt, __vaddr_t vaddr, __paddr_t paddr, u
         return status != 0 ? status : map_new_frames(pt, range, pte);
     }
     if (!PAGE_Lx_ALIGNED(paddr, forced ? range.level : (unsigned)PAGE_LEVEL) ||
-        PT_Lx_PTE_PADDR(paddr + range.len - PAGE_SIZE, PAGE_LEVEL) !=
-            paddr + range.len - PAGE_SIZE) {
+        !vmm_arch_pa_valid(paddr, range.len)) {
         return -EINVAL;
     }
     return vmm_arch_pages_map(pt, vaddr, paddr, range.len, pte,

@@ -28,14 +28,6 @@ static int dma_alloc(struct uk_vas *vas, paddr_t offset, struct uk_vma **vma)
     return 0;
 }
 
-/* Pages of memory that a descriptor can hold the address of. */
-static bool is_memory(paddr_t pa, size_t len)
-{
-    paddr_t last = pa + len - PAGE_SIZE;
-
-    return is_aligned(pa, PAGE_SIZE) && last >= pa && PT_Lx_PTE_PADDR(last, PAGE_LEVEL) == last;
-}
-
 /* NOLINTBEGIN(readability-non-const-parameter): the type of uk_vma_ops.new */
 static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, unsigned long attr,
                    unsigned long *flags, struct uk_vma **vma)
@@ -43,7 +35,8 @@ static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, un
     const struct uk_vma_dma_args *args = data;
 
     (void)attr;
-    if (args == NULL || !is_memory(args->paddr, len) || (*flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
+    if (args == NULL || !is_aligned(args->paddr, PAGE_SIZE) ||
+        !vmm_arch_pa_valid(args->paddr, len) || (*flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
         return -EINVAL;
     }
     return dma_alloc(vas, args->paddr - vaddr, vma);

@@ -93,7 +93,7 @@ int vmm_arch_map(void *ctx, address_space_region_prop_t props, void *va, void *p
 
     if ((unsigned)props > AS_REGION_RX || !is_aligned((paddr_t)pa, PAGE_SIZE)) {
         status = -EINVAL;
-    } else if (status == 0 && !range_in((paddr_t)pa, len, 0, PTE_ADDRESS + PAGE_SIZE)) {
+    } else if (status == 0 && !vmm_arch_pa_valid((paddr_t)pa, len)) {
         status = -ERANGE;
     }
     if (status != 0) {
@@ -182,6 +182,11 @@ paddr_t vmm_arch_ram_address(const void *va)
 static unsigned arm_level(unsigned level)
 {
     return PTE_LEVEL_LAST - level;
+}
+
+bool vmm_arch_pa_valid(paddr_t pa, size_t len)
+{
+    return range_in(pa, len, 0, PTE_ADDRESS + PAGE_SIZE);
 }
 
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr)

@@ -103,6 +103,9 @@ void vmm_arch_sync_code(paddr_t pa, size_t len);
  * of 2M, 2 of 1G. Arguments are in order: the VMAs have seen to that.
  */
 
+/* True when descriptors can hold the addresses of all pages of [pa, pa + len). */
+bool vmm_arch_pa_valid(paddr_t pa, size_t len);
+
 /* The descriptor, without address, of memory of these attributes (PAGE_ATTR_*); 0: impossible. */
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr);
 

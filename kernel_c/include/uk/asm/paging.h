@@ -3,6 +3,7 @@
 #define UK_ASM_PAGING_H
 
 #include <uk/arch/types.h>
+#include <uk/asm/page_attr.h>
 
 /*
  * The part of uk/arch/paging.h that is AArch64's: VMSAv8-64 descriptors with a 4K granule and
@@ -32,28 +33,6 @@ struct ukarch_pagetable {
 #define PT_Lx_PTE_CLEAR_PRESENT(pte, lvl) ((pte) & ~1UL)
 #define PAGE_Lx_IS(pte, lvl) ((lvl) == PAGE_LEVEL || ((pte) & 3UL) == 1UL)
 #define PT_Lx_PTE_PADDR(pte, lvl) ((pte) & 0x0000FFFFFFFFF000UL)
-
-#define PAGE_ATTR_PROT_MASK 0x0f
-#define PAGE_ATTR_PROT_SHIFT 0
-#define PAGE_ATTR_PROT_NONE 0x00
-#define PAGE_ATTR_PROT_READ 0x01
-#define PAGE_ATTR_PROT_WRITE 0x02
-#define PAGE_ATTR_PROT_EXEC 0x04
-
-#define PAGE_ATTR_TYPE_MASK 0x07
-#define PAGE_ATTR_TYPE_SHIFT 5
-#define PAGE_ATTR_TYPE_NORMAL_WB (0 << PAGE_ATTR_TYPE_SHIFT)
-#define PAGE_ATTR_TYPE_NORMAL_WT (1 << PAGE_ATTR_TYPE_SHIFT)
-#define PAGE_ATTR_TYPE_NORMAL_NC (2 << PAGE_ATTR_TYPE_SHIFT)
-#define PAGE_ATTR_TYPE_DEVICE_nGnRnE (3 << PAGE_ATTR_TYPE_SHIFT)
-#define PAGE_ATTR_TYPE_DEVICE_nGnRE (4 << PAGE_ATTR_TYPE_SHIFT)
-#define PAGE_ATTR_TYPE_DEVICE_GRE (5 << PAGE_ATTR_TYPE_SHIFT)
-
-#define PAGE_ATTR_SHAREABLE_MASK 0x03
-#define PAGE_ATTR_SHAREABLE_SHIFT 8
-#define PAGE_ATTR_SHAREABLE_NS (0 << PAGE_ATTR_SHAREABLE_SHIFT)
-#define PAGE_ATTR_SHAREABLE_IS (1 << PAGE_ATTR_SHAREABLE_SHIFT)
-#define PAGE_ATTR_SHAREABLE_OS (2 << PAGE_ATTR_SHAREABLE_SHIFT)
 
 /* In no half that is translated, and aligned to the largest page. */
 #define __VADDR_INV 0xBAADBAAD80000000UL
