@@ -23,13 +23,19 @@ OPTIONS_release := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Release
 OPTIONS_ubsan := -DLUKOS_VA_BITS=39 -DCMAKE_BUILD_TYPE=Debug -DLUKOS_UBSAN=ON
 KERNELS := $(VARIANTS:%=$(BUILD)/%/kernel.elf)
 KERNEL := $(BUILD)/va39/kernel.elf
+# The core for the build host, by a compiler of its own: see kernel_c/host/compiler.cmake.
+HOST := .build/host
+# libFuzzer's folder, and for how long `make fuzz` goes on: inputs, and seconds (0: no limit).
+FUZZ := .build/fuzz
+RUNS ?= 20000
+TIME ?= 0
 # The suite's own default is the default build: see [tool.pytest] in pyproject.toml.
 KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel-elf=$(BUILD)/$v/kernel.elf))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY: # keep stamps
-.PHONY: help run test soak coverage lint format kernel qemu bench toolchain clean distclean FORCE
+.PHONY: help run test soak coverage lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,11 +47,11 @@ run: $(KERNEL) ## build, boot and show the tour
 	$(say) 'tour: $(BIN)/python -m harness run $(KERNEL)'
 	@$(BIN)/python -m harness run $(ARGS) $(KERNEL)
 
-test: $(KERNELS) $(VENV)/.have-test ## build and run the test suite
+test: $(KERNELS) host $(VENV)/.have-test ## build and run the test suite
 	$(say) 'tests: $(BIN)/pytest -n $(JOBS)'
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) $(ARGS)
 
-coverage: $(KERNELS) $(VENV)/.have-test ## which lines and branches of the kernel the suite executes
+coverage: $(KERNELS) host $(VENV)/.have-test ## which lines and branches of the kernel the suite executes
 	$(say) 'coverage: $(BUILD)/coverage'
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) --kernel-cov=html:$(BUILD)/coverage/index.html \
 	    --kernel-cov=lcov:$(BUILD)/coverage/kernel.lcov --kernel-cov=cobertura:$(BUILD)/coverage/kernel.xml \
@@ -56,6 +62,18 @@ soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=...
 	@$(BIN)/python -m tests.uk.soak --elf $(KERNEL) --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, release, trapping on undefined behaviour
+
+host: $(HOST)/server ## build the core for this machine, with a fake architecture, under sanitizers
+
+fuzz: host ## random calls of that core, by libFuzzer where a clang has it: RUNS=20000 TIME=0 (seconds; 0: no limit)
+	@if $(BIN)/cmake $(HOST_CMAKE) -B $(FUZZ) -DLUKOS_LIBFUZZER=ON >/dev/null && $(BIN)/ninja --quiet -C $(FUZZ); then \
+	    mkdir -p $(FUZZ)/corpus && \
+	    $(FUZZ)/fuzz -runs=$(RUNS) -max_total_time=$(TIME) -max_len=512 -len_control=0 -verbosity=0 -print_final_stats=1 \
+	        -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus tests/host/corpus; \
+	else \
+	    echo '    without libFuzzer (Debian: apt-get install clang libclang-rt-14-dev): inputs that nothing guides'; \
+	    $(HOST)/fuzz $(HOST)/last $(RUNS) tests/host/corpus/*; \
+	fi
 
 bench: $(KERNELS) ## instruction counts and time ratios
 	@$(BIN)/python -m harness bench --elf $(BUILD)/release/kernel.elf $(ARGS)
@@ -77,10 +95,12 @@ lint-format:
 	$(say) 'clang-format'
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 
-lint-tidy: $(BUILD)/va39/build.ninja
+TIDY = $(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress
+
+lint-tidy: $(BUILD)/va39/build.ninja $(HOST)/build.ninja
 	$(say) 'clang-tidy'
-	@$(BIN)/python $(BIN)/run-clang-tidy.py -clang-tidy-binary $(BIN)/clang-tidy -quiet -hide-progress \
-	    -p $(BUILD)/va39 'kernel_c/.*\.c$$'
+	@$(TIDY) -extra-arg=--target=aarch64-none-elf -p $(BUILD)/va39 'kernel_c/.*\.c$$'
+	@$(TIDY) -p $(HOST) 'kernel_c/(host|arch/fake)/.*\.c$$'
 
 lint-ruff: $(VENV)/.have-test
 	$(say) 'ruff'
@@ -115,6 +135,16 @@ $(BUILD)/%/build.ninja: toolchain.cmake kernel_c/CMakeLists.txt kernel_c/cmake/f
 	@$(BIN)/cmake -S kernel_c -B $(@D) -G Ninja --log-level=NOTICE --toolchain $(CURDIR)/toolchain.cmake \
 	    -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja $(OPTIONS_$*) >/dev/null
 	@touch $@
+
+HOST_CMAKE = -S kernel_c/host -G Ninja --log-level=NOTICE -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
+
+$(HOST)/build.ninja: kernel_c/host/CMakeLists.txt kernel_c/host/compiler.cmake $(VENV)/.have-build
+	$(say) '$(@D): configure'
+	@$(BIN)/cmake $(HOST_CMAKE) -B $(@D) >/dev/null
+	@touch $@
+
+$(HOST)/server: $(HOST)/build.ninja FORCE
+	@$(BIN)/ninja --quiet -C $(@D)
 
 $(KERNELS): %/kernel.elf: %/build.ninja FORCE
 	@$(BIN)/ninja --quiet -C $(@D)
