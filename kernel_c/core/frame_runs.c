@@ -54,15 +54,18 @@ static void run_release(struct frame *head, struct frame *end)
     }
 }
 
-void frame_runs_release(struct frame_runs *runs)
+size_t frame_runs_release(struct frame_runs *runs)
 {
     struct frame *head = runs->first;
+    size_t count = 0;
 
     while (head != NULL) {
         struct frame *next = next_run(head);
 
+        count += head->prev;
         run_release(head, head + head->prev);
         head = next;
     }
     *runs = (struct frame_runs){NULL, NULL};
+    return count;
 }

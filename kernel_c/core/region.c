@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/address_space.h"
 #include "core/status.h"
+#include "core/vas_limits.h"
 #include "core/vma_cow.h"
 #include "lib/bits.h"
 #include "lib/string.h"
@@ -42,6 +43,7 @@ static int region_unmap(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 
     if (status == 0) {
         vmm_arch_free_range((void *)((struct region *)vma)->pa, len);
+        vma->vas->counts.resident -= len / PAGE_SIZE;
         live--;
     }
     return status;
@@ -171,15 +173,27 @@ static paddr_t backing_alloc(size_t len, address_space_region_prop_t prop)
     return pa;
 }
 
+static int check_limits(const struct uk_vas *vas, size_t len)
+{
+    int status = vas_check_vmas(vas);
+
+    return status != 0 ? status : vas_check_resident(vas, len / PAGE_SIZE);
+}
+
 /* Put a region into the address space at a valid, free va. */
 static int region_add(address_space_t *as, void *va, size_t len, address_space_region_prop_t prop)
 {
-    struct region *region = uk_malloc(as->vas.a, sizeof(*region));
-    int status = -ENOMEM;
+    struct region *region;
+    int status = check_limits(&as->vas, len);
 
+    if (status != 0) {
+        return status;
+    }
+    region = uk_malloc(as->vas.a, sizeof(*region));
     if (region == NULL) {
         return -ENOMEM;
     }
+    status = -ENOMEM;
     region->pa = backing_alloc(len, prop);
     if (region->pa != 0) {
         status = vmm_arch_map(as->vas.pt, prop, va, (void *)region->pa, len);
@@ -198,6 +212,8 @@ static int region_add(address_space_t *as, void *va, size_t len, address_space_r
     region->vma.attr = prop_attr[prop];
     region->vma.page_lvl = -1;
     vma_tree_insert(&as->vas.vmas, &region->vma.node);
+    as->vas.counts.vmas++;
+    as->vas.counts.resident += len / PAGE_SIZE;
     live++;
     return 0;
 }

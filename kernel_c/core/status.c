@@ -50,6 +50,8 @@ const char *status_name(int status)
         return "ENAMETOOLONG";
     case EOVERFLOW:
         return "EOVERFLOW";
+    case EDQUOT:
+        return "EDQUOT";
     case ENOTSUP:
         return "ENOTSUP";
     default:

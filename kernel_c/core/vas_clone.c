@@ -27,6 +27,7 @@ static int copy_vmas(struct uk_vas *from, struct uk_vas *to)
         status = vma->ops->clone(vma, to, &copy);
         if (status == 0) {
             vma_tree_insert_before(&to->vmas, &copy->node, NULL);
+            to->counts.vmas++;
         }
     }
     return status;
@@ -67,6 +68,8 @@ int vas_clone(struct uk_vas *from, struct uk_vas *to)
         seal(from, to);
         to->vma_base = from->vma_base;
         to->flags = from->flags;
+        to->limits = from->limits;
+        to->counts.resident = from->counts.resident; /* all of it is there as well */
     }
     lock_release(&from->lock);
     return status;

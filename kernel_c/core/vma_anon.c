@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vas_limits.h"
 #include "core/vma_cow.h"
 #include "lukos/status.h"
 #include "lukos/vas.h"
@@ -9,11 +10,15 @@
 static int anon_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
 {
     unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
-    paddr_t pa = frames_alloc(fault->len / PAGE_SIZE, order, FRAME_PAGE);
+    size_t count = fault->len / PAGE_SIZE;
+    int status = vas_check_resident(vma->vas, count);
+    paddr_t pa = status == 0 ? frames_alloc(count, order, FRAME_PAGE) : 0;
 
     if (pa == 0) {
-        return -ENOMEM;
+        return status != 0 ? status : -ENOMEM;
     }
+    vma->vas->counts.resident += count;
+    vma->vas->counts.anonymous += count;
     if ((vma->flags & UK_VMA_FLAG_UNINITIALIZED) == 0) {
         vmm_arch_zero(pa, fault->len);
     }

@@ -83,6 +83,7 @@ static bool is_shared(struct piece piece)
 /* The others have gone: as the VMA says, from now on. No page lies across an end of the piece. */
 static int take_over(const struct uk_vma *vma, struct piece piece)
 {
+    vma->vas->counts.taken_over += piece.len / PAGE_SIZE;
     return vmm_arch_pages_set_attr(vma->vas->pt, piece.vaddr, piece.len, vma->attr);
 }
 
@@ -119,6 +120,7 @@ static int own_piece(const struct uk_vma *vma, struct piece piece)
 
     if (status == 0 && is_shared(piece)) {
         replace(vma, piece, pa);
+        vma->vas->counts.copied += count;
         return 0;
     }
     if (pa != 0) {
@@ -127,21 +129,28 @@ static int own_piece(const struct uk_vma *vma, struct piece piece)
     return status != 0 ? status : take_over(vma, piece);
 }
 
-int vma_cow_own(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end)
+/* Own what the VMA insists on of a shared page: the part that vaddr is in. */
+static int own_part(const struct uk_vma *vma, struct piece page, __vaddr_t vaddr, __vaddr_t *next)
 {
     __sz unit = vma_page_size(vma);
+    __vaddr_t start = align_down(vaddr, unit);
+
+    *next = start + unit;
+    return own_piece(vma, (struct piece){start, unit, page.pa + (start - page.vaddr)});
+}
+
+int vma_cow_own(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end)
+{
     int status = 0;
 
     vma_frames_lock(vma);
-    for (struct piece piece; status == 0 && vaddr < end; vaddr = piece.vaddr + piece.len) {
-        piece = page_at(vma, vaddr);
-        if (is_shared(piece)) {
-            __vaddr_t start = align_down(vaddr, unit);
+    while (status == 0 && vaddr < end) {
+        struct piece page = page_at(vma, vaddr);
 
-            piece = (struct piece){start, unit, piece.pa + (start - piece.vaddr)};
-            status = own_piece(vma, piece);
-        } else if (piece.pa != 0) {
-            status = take_over(vma, piece);
+        if (is_shared(page)) {
+            status = own_part(vma, page, vaddr, &vaddr);
+        } else {
+            vaddr = page.vaddr + page.len;
         }
     }
     vma_frames_unlock(vma);
@@ -150,11 +159,20 @@ int vma_cow_own(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end)
 
 int vma_cow_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type)
 {
-    __vaddr_t page = align_down(vaddr, PAGE_SIZE);
+    struct piece page;
+    int status = 0;
 
     if ((vma->flags & VMA_FLAG_COW) == 0 || (vma->attr & PAGE_ATTR_PROT_WRITE) == 0 ||
         (type & UK_VMA_FAULT_ACCESSTYPE) != UK_VMA_FAULT_WRITE) {
         return -EFAULT;
     }
-    return vma_cow_own(vma, page, page + PAGE_SIZE);
+    vma_frames_lock(vma);
+    page = page_at(vma, vaddr);
+    if (is_shared(page)) {
+        status = own_part(vma, page, vaddr, &vaddr);
+    } else if (page.pa != 0) { /* else it has gone meanwhile, and the next fault says so */
+        status = take_over(vma, page);
+    }
+    vma_frames_unlock(vma);
+    return status;
 }

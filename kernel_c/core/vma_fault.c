@@ -129,7 +129,7 @@ int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 
     vma_frames_lock(vma);
     status = vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, &runs);
-    frame_runs_release(&runs);
+    vma->vas->counts.resident -= frame_runs_release(&runs);
     vma_frames_unlock(vma);
     return status;
 }
@@ -194,6 +194,11 @@ int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
     if (vma != NULL) {
         status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? vma_fault(vma, vaddr, type, regs)
                                                        : vma_cow_fault(vma, vaddr, type);
+    }
+    if (status == 0) {
+        vas->counts.resolved[type & UK_VMA_FAULT_ACCESSTYPE]++;
+    } else {
+        vas->counts.refused++;
     }
     lock_release(&vas->lock);
     return status;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/files.h"
+#include "core/vas_limits.h"
 #include "core/vma_cow.h"
 #include "lib/string.h"
 #include "lukos/frames.h"
@@ -106,6 +107,7 @@ static int file_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
     struct vma_file *mapping = mapping_of(vma);
     uint64_t offset = fault->vbase + mapping->offset;
     uint64_t end = align_up(file_length(mapping->file), PAGE_SIZE);
+    size_t count = fault->len / PAGE_SIZE;
     paddr_t pa;
 
     if (offset >= end) {
@@ -114,7 +116,10 @@ static int file_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
     if (vma->page_lvl < 0 && fault->len > end - offset) {
         return -ENOMEM;
     }
-    pa = frames_alloc(fault->len / PAGE_SIZE, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT, FRAME_PAGE);
+    if (vas_check_resident(vma->vas, count) != 0) {
+        return -EDQUOT;
+    }
+    pa = frames_alloc(count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT, FRAME_PAGE);
     if (pa == 0) {
         return -ENOMEM;
     }
@@ -122,6 +127,8 @@ static int file_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
     if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
         vmm_arch_sync_code(pa, fault->len);
     }
+    vma->vas->counts.resident += count;
+    vma->vas->counts.file += count;
     fault->paddr = pa;
     return 0;
 }

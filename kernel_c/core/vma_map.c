@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vas_limits.h"
 #include "core/vma.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
@@ -153,6 +154,9 @@ static int perform(struct request *request)
         status = may_replace(request);
     }
     if (status == 0) {
+        status = vas_check_vmas(request->vas);
+    }
+    if (status == 0) {
         status = new_vma(request, &vma);
     }
     if (status != 0) {
@@ -167,6 +171,7 @@ static int perform(struct request *request)
         }
     }
     vma_tree_insert(&request->vas->vmas, &vma->node);
+    request->vas->counts.vmas++;
     if ((request->flags & UK_VMA_MAP_POPULATE) != 0) {
         status = populate(vma);
         if (status != 0) {

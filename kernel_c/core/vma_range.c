@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/vas_limits.h"
 #include "core/vma_cow.h"
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
@@ -18,9 +19,12 @@ static int plain_split(struct uk_vma *vma, struct uk_vma **above)
 int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
 {
     struct uk_vma *above = NULL;
-    int status =
-        vma->ops->split == NULL ? plain_split(vma, &above) : vma->ops->split(vma, vaddr, &above);
+    int status = vas_check_vmas(vma->vas);
 
+    if (status == 0) {
+        status = vma->ops->split == NULL ? plain_split(vma, &above)
+                                         : vma->ops->split(vma, vaddr, &above);
+    }
     if (status != 0) {
         return status;
     }
@@ -34,6 +38,7 @@ int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
     above->name = vma->name;
     vma_tree_resize(&vma->vas->vmas, &vma->node, vma->start, vaddr);
     vma_tree_insert(&vma->vas->vmas, &above->node);
+    vma->vas->counts.vmas++;
     return 0;
 }
 
@@ -47,6 +52,7 @@ static bool are_alike(const struct uk_vma *below, const struct uk_vma *above)
 void vma_drop(struct uk_vma *vma)
 {
     vma_tree_remove(&vma->vas->vmas, &vma->node);
+    vma->vas->counts.vmas--;
     if (vma->ops->destroy != NULL) {
         vma->ops->destroy(vma);
     }

@@ -62,6 +62,7 @@ static int shared_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
     if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
         vmm_arch_sync_code(pa, fault->len);
     }
+    vma->vas->counts.shared++;
     fault->paddr = pa;
     return 0;
 }

@@ -292,6 +292,16 @@ class Vas:
             return found.status == fault.status
         return found.status is None and found.pa == walk.pa
 
+    def stats(self):
+        """vas_stats(): counts by name."""
+        out = self.kernel.new("vas_stats_t")
+        assert self.call("vas_stats", self.vas, out) == 0
+        return {name: int(value) for name, value in out.as_dict().items()}
+
+    def limit(self, resident=(1 << 64) - 1, vmas=(1 << 64) - 1):
+        """vas_set_limits()."""
+        assert self.call("vas_set_limits", self.vas, resident, vmas) == 0
+
     def is_sound(self):
         """The tree's own invariants, and the frame allocator's."""
         return self.call("vma_tree_check", self.vas.vmas) and self.call("frames_check")

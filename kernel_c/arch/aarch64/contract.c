@@ -255,6 +255,11 @@ __pte_t vmm_arch_walk(const void *ctx, vaddr_t va, unsigned *level, vaddr_t *tab
     return entry;
 }
 
+size_t vmm_arch_tables(const void *ctx)
+{
+    return mmu_tables(ctx);
+}
+
 bool vmm_arch_range_valid(const void *ctx, vaddr_t va, size_t len)
 {
     bool kernel = context_is_kernel(ctx);

@@ -47,6 +47,9 @@ pte_t mmu_leaf(const struct uk_pagetable *context, vaddr_t va, unsigned *level);
 /* Memory that leaves own: neither of a device nor of somebody else, who may map it beside them. */
 bool mmu_is_owned(paddr_t pa);
 
+/* How many tables there are, the root included. */
+size_t mmu_tables(const struct uk_pagetable *context);
+
 /* Free every table below the root, and the root. The TLB has forgotten the context. */
 void mmu_free_tables(struct uk_pagetable *context);
 

@@ -280,6 +280,23 @@ int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t att
     return 0;
 }
 
+static size_t tables_below(const pte_t *table, unsigned level)
+{
+    size_t count = 1;
+
+    for (unsigned i = 0; level < PTE_LEVEL_LAST && i < PTE_ENTRIES; i++) {
+        if (pte_is_table(table[i], level)) {
+            count += tables_below(walk_next(table[i]), level + 1);
+        }
+    }
+    return count;
+}
+
+size_t mmu_tables(const struct uk_pagetable *context)
+{
+    return tables_below(context_root(context), context->arch.root_level);
+}
+
 static void free_below(pte_t *table, unsigned level)
 {
     for (unsigned i = 0; level < PTE_LEVEL_LAST && i < PTE_ENTRIES; i++) {

@@ -92,8 +92,8 @@ struct frame_runs {
 
 void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count);
 
-/* Release them all. Frames with more references lose one. */
-void frame_runs_release(struct frame_runs *runs);
+/* Release them all. Frames with more references lose one. How many frames there were. */
+size_t frame_runs_release(struct frame_runs *runs);
 
 /* The same allocator by the interface of uk/falloc.h. */
 struct uk_falloc;

@@ -22,6 +22,7 @@
 #define ENAMETOOLONG 36
 #define EOVERFLOW 75 /* shared by as many as can be counted */
 #define ENOTSUP 95   /* a type of VMA cannot do this */
+#define EDQUOT 122   /* more than the limit of the address space */
 
 /* "EINVAL" for -EINVAL; "OK" for 0. For people: console and debugger. */
 const char *status_name(int status);

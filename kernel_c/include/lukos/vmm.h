@@ -55,7 +55,7 @@ address_space_t *vmm_address_space_create(void);
 /*
  * Create a region of len bytes in the lowest hole that fits and return its VA, never 0.
  * NULL: EINVAL (address space, length 0, property), ERANGE (len above what VAs can hold),
- * ENOSPC (no hole), ENOMEM.
+ * ENOSPC (no hole), ENOMEM, EDQUOT (lukos/vas.h).
  */
 void *vmm_address_space_region_create(address_space_t *as, size_t len,
                                       address_space_region_prop_t prop);

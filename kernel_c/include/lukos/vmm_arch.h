@@ -168,6 +168,9 @@ vaddr_t vmm_arch_range_end(const void *ctx);
 int vmm_arch_pagetable_init(struct uk_pagetable *context);
 void vmm_arch_pagetable_fini(struct uk_pagetable *context);
 
+/* Tables of the context, its top one included. A walk of all of them. */
+size_t vmm_arch_tables(const void *ctx);
+
 /*
  * Walk down to *level at most: the entry there, the level and the table. The levels above the
  * first table of a context do not exist: the walk starts at that table.

@@ -3,6 +3,7 @@
 #define UK_VMEM_H
 
 #include "lib/lock.h"
+#include "lukos/vas_counts.h"
 #include "lukos/vma_tree.h"
 #include <uk/alloc.h>
 #include <uk/arch/paging.h>
@@ -35,6 +36,8 @@ struct uk_vas {
 #define UK_VAS_FLAG_NO_PAGING 0x1 /* faults are not resolved */
     unsigned long flags;
     struct lock lock;
+    struct vas_limits limits; /* lukos/vas.h, here and below */
+    struct vas_counts counts;
 };
 
 struct uk_vma_ops;
