@@ -20,14 +20,11 @@ from harness.image.dwarf import Dwarf
 from harness.image.functions import Functions, Variables
 from harness.image.inlines import InlineTable, SourceFrame
 from harness.image.lines import LineTable, SourceLocation
-
-# M from harness.image.macros import MacroTable
 from harness.image.macros import MacroTable
+from harness.image.scope import Scopes
 from harness.image.symbols import Symbol, SymbolTable, parse_symbols
 from harness.image.typedb import TypeDatabase
 from harness.image.unwind import Unwinder
-
-# M from harness.image.unwind import Unwinder
 
 MAGIC: Final = b"\x7fELF"
 HEADER_SIZE: Final = 64
@@ -158,6 +155,11 @@ class ElfImage:
     def source_at(self, address: int) -> tuple[SourceFrame, ...]:
         """The C functions `address` lies in, innermost inlined call first; empty when not known."""
         return self._inlines.chain(address)
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        """Local variables of functions."""
+        return Scopes(self._dwarf, self.types, self._inlines)
 
     @cached_property
     def unwinder(self) -> Unwinder:

@@ -86,14 +86,16 @@ def evaluate(expression: bytes, context: Context, stack: Sequence[int] = ()) -> 
 
     Raises ImageError for what is malformed or describes a place and not a value.
     """
-    machine = _Machine(expression, context, stack)
+    machine = StackMachine(expression, context, stack)
     try:
         return machine.run()
     except (IndexError, ZeroDivisionError, ValueError) as error:
         raise ImageError(f"malformed DWARF expression {expression.hex()}: {error}") from error
 
 
-class _Machine:
+class StackMachine:
+    """Runs an expression; rooms that know more operations extend `other`."""
+
     def __init__(self, expression: bytes, context: Context, stack: Sequence[int]) -> None:
         self.cursor = Cursor(expression)
         self.context = context

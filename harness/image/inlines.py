@@ -65,15 +65,16 @@ class InlineTable:
 
     def _calls(self, function: DIE, address: int) -> list[DIE]:
         """The inlined calls around `address`, outermost first."""
-        calls, inside = [], True
-        die = function
-        while inside:
-            found = next((s.die for s in self._children(die) if s.low <= address < s.high), None)
-            inside = found is not None
-            die = found or die
-            if found is not None and found.tag == INLINED:
-                calls.append(found)
-        return calls
+        return [die for die in self.scopes(function, address) if die.tag == INLINED]
+
+    def scopes(self, function: DIE, address: int) -> list[DIE]:
+        """The function, and the blocks and inlined calls in it around `address`, outermost first."""
+        found = [function]
+        while True:
+            inner = next((s.die for s in self._children(found[-1]) if s.low <= address < s.high), None)
+            if inner is None:
+                return found
+            found.append(inner)
 
     def _call_site(self, call: DIE) -> SourceLocation | None:
         line = number(call, "DW_AT_call_line")

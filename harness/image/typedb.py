@@ -95,6 +95,15 @@ class TypeDatabase(Mapping[str, CType]):
                     found = {**enum.members, **found}
         return MappingProxyType(found)
 
+    def enumeration_of(self, enumerator: str) -> CType | None:
+        """The first enumeration that has an enumerator of that name, or None."""
+        with self.dwarf.guard("enumeration types"):
+            for unit, offset in self.dwarf.tagged("DW_TAG_enumeration_type"):
+                enum = self.build(unit.die(offset))
+                if isinstance(enum, Enum) and enumerator in enum.members:
+                    return enum
+        return None
+
     def of(self, die: DIE) -> CType:
         """The type that an entry's DW_AT_type refers to; void when it has none."""
         if "DW_AT_type" not in die.attributes:

@@ -66,8 +66,9 @@ class Kernel:
         panic_symbols: Collection[str] = PANIC_SYMBOLS,
         boot_until: str | None = None,
         budget: int = DEFAULT_BUDGET,
+        boot: bool = True,
     ) -> None:
-        """Load and boot.
+        """Load and boot; without `boot` it stays at its entry point, for a debugger to run.
 
         `panic_symbols` name the functions that end a failed kernel; `boot_until` names a function to stop
         at instead of the first WFI; `budget` limits boot and each call, in instructions. The others are
@@ -91,11 +92,25 @@ class Kernel:
         for attach in attachments:
             attach(self.machine, self.image)
         try:
-            self.session.boot(boot_until)
+            if boot:
+                self.session.boot(boot_until)
+            else:
+                self.machine.load(self.image.segments, self.image.entry)
         except HarnessError:
             self.close()
             raise
-        self._scratch = Scratch(self.memory, self._mapped_at(reserved[0]), SCRATCH_SIZE)
+        self._reserved = reserved[0]
+        self._placed: Scratch | None = None
+
+    @property
+    def _scratch(self) -> Scratch:
+        if self._placed is None:
+            self._placed = Scratch(self.memory, self._mapped_at(self._reserved), SCRATCH_SIZE)
+        return self._placed
+
+    def moved(self) -> None:
+        """The machine was taken to another moment, where the kernel may see RAM elsewhere or not yet."""
+        self._placed = None
 
     def __enter__(self) -> Kernel:
         return self

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """An emulated AArch64 machine with its MMU on."""
 
-from harness.machine.engine import CpuModel
+from harness.machine.engine import CpuModel, MemoryAccess
 from harness.machine.exceptions import ExceptionTaken
 from harness.machine.machine import Machine, Segment, Snapshot
 from harness.machine.oracle import Translation
@@ -11,6 +11,7 @@ __all__ = [
     "CpuModel",
     "ExceptionTaken",
     "Machine",
+    "MemoryAccess",
     "Segment",
     "Snapshot",
     "Stop",

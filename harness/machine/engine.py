@@ -66,6 +66,15 @@ class PendingException(NamedTuple):
     target_el: int
 
 
+class MemoryAccess(NamedTuple):
+    """A load or store of `size` bytes at a physical address; `value` is what a store stores."""
+
+    write: bool
+    pa: int
+    size: int
+    value: int
+
+
 class Unbacked(NamedTuple):
     """A physical access that nothing answers."""
 
@@ -285,6 +294,24 @@ class Engine:
         """Call back before every instruction. Slow: about a microsecond each."""
         return self._hook(unicorn_const.UC_HOOK_CODE, lambda _uc, va, _size, _data: callback(va))
 
+    def on_memory(
+        self, start: int, end: int, access: Literal["r", "w", "rw"], callback: Callable[[MemoryAccess], None]
+    ) -> Hook:
+        """Call back while an instruction accesses the physical range [start, end), before a store is made.
+
+        The callback must not stop the CPU: the instruction would execute a second time afterwards.
+        """
+
+        def forward(_uc: Uc, kind: int, pa: int, size: int, value: int, _data: object) -> None:
+            if pa < end and start < pa + size:
+                write = kind == unicorn_const.UC_MEM_WRITE
+                callback(MemoryAccess(write, pa, size, value & ((1 << 8 * size) - 1) if write else 0))
+
+        first = max(0, start - _WIDEST)  # unicorn looks only at an access's first byte
+        hook = self._hook(_ACCESS_HOOKS[access], forward, begin=first, end=end - 1)
+        self.flush_code()
+        return hook
+
     def on_unbacked(self, callback: Callable[[Unbacked], None]) -> None:
         """Call back when a physical address is accessed that nothing answers; `run` then ends.
 
@@ -344,6 +371,12 @@ class Engine:
 _BLOCK_ENTERED = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_uint64)  # and two that nobody reads
 EXCEPTION = struct.Struct("<IIQI")  # CPUARMState.exception: syndrome, fsr, vaddress, target_el
 
+_WIDEST = 15  # bytes by which an access to a range can start before it
+_ACCESS_HOOKS: Mapping[str, int] = {
+    "r": unicorn_const.UC_HOOK_MEM_READ,
+    "w": unicorn_const.UC_HOOK_MEM_WRITE,
+    "rw": unicorn_const.UC_HOOK_MEM_READ | unicorn_const.UC_HOOK_MEM_WRITE,
+}
 _UNBACKED: Mapping[int, Literal["r", "w", "x"]] = {
     unicorn_const.UC_MEM_READ_UNMAPPED: "r",
     unicorn_const.UC_MEM_WRITE_UNMAPPED: "w",

@@ -24,7 +24,7 @@ from harness.machine import devicetree
 from harness.machine.answers import Answers
 from harness.machine.blocks import BlockTrace
 from harness.machine.devices import UART_BASE, UART_SIZE, Pl011, Sink
-from harness.machine.engine import CpuModel, Engine, layout_of
+from harness.machine.engine import CpuModel, Engine, MemoryAccess, layout_of
 from harness.machine.exceptions import ExceptionTaken, set_pstate
 from harness.machine.memory import RAM_BASE, Memory, VirtualMemory
 from harness.machine.oracle import Oracle, Translation
@@ -120,6 +120,7 @@ class Machine:
         self._answers = Answers(self._engine, overrides, lambda: self._runner.instructions)
         self._oracle: Oracle | None = None
         self._base_taken = False
+        self._before_run: list[Callable[[], None]] = []
         self._last_pages: Mapping[int, bytes] = {}
         self.memory = Memory(self._engine, self._ram)
         self.virtual = VirtualMemory(self._engine, self.memory)
@@ -211,7 +212,14 @@ class Machine:
         An `until` address counts as reached when the CPU is about to execute it, or to fetch it in vain: a
         return address that nothing maps will do. A run that starts at one goes on.
         """
+        for callback in tuple(self._before_run):
+            callback()
         return self._runner.run(budget, until)
+
+    def before_run(self, callback: Callable[[], None]) -> Watch:
+        """Call `callback` at the start of each run, when all is as the guest will find it."""
+        self._before_run.append(callback)
+        return Watch(lambda: self._before_run.remove(callback))
 
     @property
     def instructions(self) -> int:
@@ -237,6 +245,19 @@ class Machine:
     def trace_blocks(self, consumer: Callable[[array[int]], None]) -> None:
         """Hand `consumer` the way that control took, piece by piece: see `harness.machine.blocks`."""
         BlockTrace(self._engine, self._runner, consumer)
+
+    def on_memory(
+        self, pa: int, size: int, access: Literal["r", "w", "rw"], callback: Callable[[MemoryAccess], None]
+    ) -> Watch:
+        """Call `callback` at each access to a physical range, from within it; `.remove()` ends it.
+
+        It may look, not change, and not stop the run; `instructions` counts the accessing one already.
+        """
+        return Watch(self._engine.on_memory(pa, pa + size, access, callback).remove)
+
+    def flush_tlb(self) -> None:
+        """Forget all cached translations of addresses, as a restore does."""
+        self._engine.flush_tlb()
 
     @property
     def exceptions(self) -> deque[ExceptionTaken]:
@@ -310,18 +331,14 @@ class Machine:
         self._refuse_while_running("restore")
         if snapshot.owner is not self._runner:
             raise MachineError("this snapshot is of another machine")
-        self._forget_changed_code(snapshot)
-        self._ram.reset()
-        for offset, page in snapshot.pages.items():
-            self._ram.write(offset, page)
+        self._forget_code(list(self._ram.become(snapshot.pages)))
         self._engine.restore(snapshot.context)
         self._uart.restore(snapshot.uart)
         self._runner.restore(snapshot.runner)
         self._last_pages = snapshot.pages
 
-    def _forget_changed_code(self, snapshot: Snapshot) -> None:
-        """Drop translated code of the pages whose contents change; that of all others stays good."""
-        runs = self._ram.dirty_runs() + [(offset, offset + PAGE) for offset in snapshot.pages]
+    def _forget_code(self, runs: list[tuple[int, int]]) -> None:
+        """Drop translated code of what has changed; that of all other memory stays good."""
         if len(runs) > _FLUSH_RUNS or sum(end - start for start, end in runs) > _FLUSH_BYTES:
             self._engine.flush_code()
         else:

@@ -24,6 +24,8 @@ from harness.errors import MachineError
 
 PAGE = 4096
 _ZEROES = bytes(PAGE)
+_CHUNK = 64 * PAGE
+_ZEROES_OF_CHUNK = bytes(_CHUNK)
 _MAP_NORESERVE = 0x4000  # <asm-generic/mman.h>; the mmap module has no name for it
 
 # <linux/fs.h>: struct pm_scan_arg and its ioctl number.
@@ -81,19 +83,55 @@ class Ram:
                 os.pwrite(self._memfd, self._map[offset : offset + PAGE], offset)
         self._map.madvise(mmap.MADV_DONTNEED)
 
-    def reset(self) -> None:
-        """Back to the base."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+    def become(self, pages: Mapping[int, bytes]) -> Iterator[tuple[int, int]]:
+        """Make RAM the base with these pages in it. Yields the ranges that change."""
+        missing = dict(pages)
+        for start, end in self._dirty_chunks():
+            offsets = range(start, end, PAGE)
+            wanted = [missing.pop(offset, None) for offset in offsets]
+            if None in wanted or b"".join(filter(None, wanted)) != self._map[start:end]:
+                yield start, end
+                self._map.madvise(mmap.MADV_DONTNEED, start, end - start)
+                for offset, page in zip(offsets, wanted, strict=True):
+                    if page is not None:
+                        self.write(offset, page)
+        for offset, page in missing.items():
+            yield offset, offset + PAGE
+            self.write(offset, page)
 
     def dirty_pages(self, previous: Mapping[int, bytes]) -> dict[int, bytes]:
-        """Offset -> contents of the pages that differ from the base; equal pages of `previous` are shared."""
+        """Offset -> contents of the pages that differ from the base.
+
+        Those that are as in `previous`, or as the one before, are shared. Those that were written and are
+        zero, as the base is there, count as never written from now on.
+        """
         pages: dict[int, bytes] = {}
-        for start, end in self.dirty_runs():
-            for offset in range(start, end, PAGE):
-                page = self._map[offset : offset + PAGE]
-                known = previous.get(offset)
-                pages[offset] = known if known == page else page
+        shared = _ZEROES
+        for start, end in self._dirty_chunks():
+            chunk, offsets = self._map[start:end], range(start, end, PAGE)
+            if chunk == _ZEROES_OF_CHUNK[: end - start] and self._is_hole(start, end):
+                self._map.madvise(mmap.MADV_DONTNEED, start, end - start)
+                continue
+            known = [previous.get(offset, b"") for offset in offsets]
+            if b"".join(known) != chunk:
+                for at, old in enumerate(known):
+                    page = chunk[at * PAGE : (at + 1) * PAGE]
+                    known[at] = shared = old if old == page else shared if shared == page else page
+            pages.update(zip(offsets, known, strict=True))
         return pages
+
+    def _dirty_chunks(self) -> Iterator[tuple[int, int]]:
+        """The dirty runs, in pieces of at most CHUNK bytes."""
+        for start, end in self.dirty_runs():
+            for first in range(start, end, _CHUNK):
+                yield first, min(first + _CHUNK, end)
+
+    def _is_hole(self, start: int, end: int) -> bool:
+        """Whether the base has no data, and so is zero, in a range."""
+        try:
+            return os.lseek(self._memfd, start, os.SEEK_DATA) >= end
+        except OSError:  # ENXIO: no data up to the end
+            return True
 
     def dirty_runs(self) -> list[tuple[int, int]]:
         """The runs [start, end) of pages that were written since the base was set."""

@@ -184,7 +184,7 @@ def test_dirty_pages_are_found_both_ways(supported):
     for offset in (0x0, 0x1000, 0x5004, 0x3FF_F000):
         ram.write(offset, b"x")
     assert ram.dirty_runs() == [(0x0, 0x2000), (0x5000, 0x6000), (0x3FF_F000, 0x400_0000)]
-    ram.reset()
+    list(ram.become({}))
     assert ram.dirty_runs() == []
     assert ram.read(0x5000, 8) == b"base\0\0\0\0"
     ram.close()
