@@ -60,6 +60,23 @@ void tables_free(const struct uk_pagetable *context)
     free_below(context_root(context));
 }
 
+static size_t count_below(const __pte_t *table)
+{
+    size_t count = 1;
+
+    for (unsigned i = 0; i < PT_PTES_PER_LEVEL; i++) {
+        if (pte_is_table(entry_load(&table[i]))) {
+            count += count_below(table_below(entry_load(&table[i])));
+        }
+    }
+    return count;
+}
+
+size_t vmm_arch_tables(const void *ctx)
+{
+    return count_below(context_root(ctx));
+}
+
 /* ---- attributes ---- */
 
 #define ATTR_KNOWN                                                                     \
