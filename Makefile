@@ -35,10 +35,10 @@ KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY: # keep stamps
-.PHONY: help run test soak coverage lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
+.PHONY: help run test soak coverage determinism lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  ARGS="..." is handed on, as in: make test ARGS="-k walker -x"'
 	@echo '  LUKOS_COMPILER=none-elf|elf|linux-gnu|zig chooses the compiler (default: the first of these that is found)'
@@ -60,6 +60,13 @@ coverage: $(KERNELS) host $(VENV)/.have-test ## which lines and branches of the 
 STEPS ?= 100000
 soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=... at least, SEED=... to repeat a run
 	@$(BIN)/python -m tests.uk.soak --elf $(KERNEL) --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# A part of the suite that has something of each kind, twice.
+STATES := $(BUILD)/states.json
+SAME := $(BIN)/python -m pytest -q -n $(JOBS) $(KERNEL_ELFS) --hypothesis-seed=0 tests/vmm tests/frames tests/uk/test_faults.py
+determinism: $(KERNELS) $(VENV)/.have-test ## two runs leave every kernel in the same state
+	@$(SAME) --kernel-states=$(STATES) $(ARGS)
+	@$(SAME) --kernel-same-as=$(STATES) $(ARGS)
 
 kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, release, trapping on undefined behaviour
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.pytest_plugin import coverage, tools
+from harness.pytest_plugin import coverage, states, tools
 from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel-entry-el", type=int, choices=(1, 2), default=1, help="where the kernel is entered"
     )
     coverage.add_options(parser)
+    states.add_options(parser)
     parser.addini("kernel_elf", "kernel images to test", type="paths", default=[])
 
 
@@ -58,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker(config):
         settings.refuse_missing(settings.given)
     coverage.register(config)
+    states.register(config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
