@@ -14,25 +14,75 @@ static void count_memory(void)
     allocator.total_memory = frames_count(FRAME_NONE) * PAGE_SIZE;
 }
 
+/* At this address and no other. */
+static int allocate_at(__paddr_t paddr, unsigned long frames)
+{
+    if (!is_aligned(paddr, PAGE_SIZE) || frames_run(paddr, frames, false) != frames) {
+        return -EINVAL;
+    }
+    return frames_claim(paddr, frames) ? 0 : -ENOMEM;
+}
+
 static int allocate(struct uk_falloc *fa, __paddr_t *paddr, unsigned long frames,
                     unsigned long flags)
 {
     bool aligned = (flags & FALLOC_FLAG_ALIGNED) != 0;
-    paddr_t pa;
+    int status = 0;
 
     (void)fa;
-    if (frames == 0 || *paddr != __PADDR_ANY) {
-        return frames == 0 ? -EINVAL : -ENOTSUP;
+    if (frames == 0) {
+        return -EINVAL;
     }
-    pa = frames_alloc(frames, aligned ? log2_ceil(frames) : 0, FRAME_PAGE);
-    if (pa == 0) {
-        *paddr = __PADDR_INV;
+    if (*paddr != __PADDR_ANY) {
+        status = allocate_at(*paddr, frames);
+    } else {
+        paddr_t pa = frames_alloc(frames, aligned ? log2_ceil(frames) : 0, FRAME_PAGE);
+
+        status = pa == 0 ? -ENOMEM : 0;
+        *paddr = pa == 0 ? __PADDR_INV : pa;
+        if (pa != 0) {
+            frames_split(pa, frames, 0);
+        }
+    }
+    count_memory();
+    return status;
+}
+
+/* The first place in [min, max), which is RAM, at a multiple of step. 0: there is none. */
+static paddr_t find_place(unsigned long frames, size_t step, __paddr_t min, __paddr_t max)
+{
+    paddr_t paddr = align_up(min, step);
+
+    while (paddr >= min && paddr < max && frames <= (max - paddr) / PAGE_SIZE) {
+        size_t run = frames_run(paddr, frames, true);
+
+        if (run == frames) {
+            return paddr;
+        }
+        paddr = align_up(paddr + (run + 1) * PAGE_SIZE, step);
+    }
+    return 0;
+}
+
+static int allocate_in(struct uk_falloc *fa, __paddr_t *paddr, unsigned long frames,
+                       unsigned long flags, __paddr_t min, __paddr_t max)
+{
+    bool aligned = (flags & FALLOC_FLAG_ALIGNED) != 0;
+    paddr_t start;
+    paddr_t end;
+    paddr_t found;
+
+    frames_span(&start, &end);
+    if (frames == 0 || frames > (end - start) / PAGE_SIZE || min >= max) {
+        return frames == 0 || min >= max ? -EINVAL : -ENOMEM;
+    }
+    found = find_place(frames, PAGE_SIZE << (aligned ? log2_ceil(frames) : 0), max_u64(min, start),
+                       min_u64(max, end));
+    if (found == 0) {
         return -ENOMEM;
     }
-    frames_split(pa, frames, 0);
-    count_memory();
-    *paddr = pa;
-    return 0;
+    *paddr = found;
+    return allocate(fa, paddr, frames, 0);
 }
 
 static int release(struct uk_falloc *fa, __paddr_t paddr, unsigned long frames)
@@ -49,29 +99,24 @@ static int release(struct uk_falloc *fa, __paddr_t paddr, unsigned long frames)
     return 0;
 }
 
-static int no_range(struct uk_falloc *fa, __paddr_t *paddr, unsigned long frames,
-                    unsigned long flags, __paddr_t min, __paddr_t max)
-{
-    return min == 0 && max == __PADDR_MAX ? allocate(fa, paddr, frames, flags) : -ENOTSUP;
-}
-
-/* Memory comes from the device tree; nothing can be added by hand. */
-static int no_addmem(struct uk_falloc *fa, void *metadata, __paddr_t paddr, unsigned long frames,
-                     __vaddr_t dm_off)
+/* All memory of the machine is the allocator's since the boot: what is not can never be. */
+static int add_memory(struct uk_falloc *fa, void *metadata, __paddr_t paddr, unsigned long frames,
+                      __vaddr_t dm_off)
 {
     (void)fa;
     (void)metadata;
-    (void)paddr;
-    (void)frames;
     (void)dm_off;
-    return -ENOTSUP;
+    if (!is_aligned(paddr, PAGE_SIZE)) {
+        return -EINVAL;
+    }
+    return frames_run(paddr, frames, false) == frames ? 0 : -ENOTSUP;
 }
 
 static struct uk_falloc allocator = {
     .falloc = allocate,
-    .falloc_from_range = no_range,
+    .falloc_from_range = allocate_in,
     .ffree = release,
-    .addmem = no_addmem,
+    .addmem = add_memory,
 };
 
 struct uk_falloc *frames_uk_falloc(void)

@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lukos/frames.h"
-
+#include "core/frames_pool.h"
 #include "core/poison.h"
 #include "lib/assert.h"
 #include "lib/bits.h"
-#include "lib/lock.h"
 
-#define NIL UINT32_MAX
-#define ORDERS (FRAME_MAX_ORDER + 1)
 #define MAX_BLOCK ((size_t)1 << FRAME_MAX_ORDER)
 
-static struct {
-    struct lock lock;
-    struct frame *frames; /* [0, count), for the frame numbers from first on */
-    uint64_t first;
-    uint32_t count;
-    uint32_t free[ORDERS]; /* heads of the free blocks, by index, linked through next and prev */
-    size_t by_purpose[FRAME_PURPOSES];
-} pool;
+struct frame_pool pool;
 
 static uint32_t index_of(const struct frame *frame)
 {
@@ -53,7 +42,7 @@ static void free_list_push(struct frame *head, unsigned order)
     pool.free[order] = index;
 }
 
-static void free_list_remove(struct frame *head)
+void frames_list_remove(struct frame *head)
 {
     if (head->prev == NIL) {
         pool.free[head->order] = head->next;
@@ -76,15 +65,14 @@ static void block_release(struct frame *head, unsigned order)
         if (buddy == NULL || buddy->purpose != FRAME_FREE || buddy->order != order) {
             break;
         }
-        free_list_remove(buddy);
+        frames_list_remove(buddy);
         head = buddy < head ? buddy : head;
         order++;
     }
     free_list_push(head, order);
 }
 
-/* Free count frames, none of which is the head of a block, as the largest blocks there can be. */
-static void range_release(struct frame *frame, size_t count)
+void frames_range_release(struct frame *frame, size_t count)
 {
     uint64_t number = pool.first + index_of(frame);
 
@@ -115,7 +103,7 @@ static struct frame *block_take(unsigned order)
         return NULL;
     }
     head = &pool.frames[pool.free[from]];
-    free_list_remove(head);
+    frames_list_remove(head);
     while (from > order) {
         from--;
         free_list_push(head + BIT(from), from);
@@ -138,7 +126,7 @@ static struct frame *run_take(size_t blocks)
             struct frame *first = &pool.frames[index - (blocks - 1) * MAX_BLOCK];
 
             for (size_t block = 0; block < blocks; block++) {
-                free_list_remove(first + block * MAX_BLOCK);
+                frames_list_remove(first + block * MAX_BLOCK);
             }
             return first;
         }
@@ -216,7 +204,7 @@ void frames_add(paddr_t start, paddr_t end)
     lock_acquire(&pool.lock);
     pool.by_purpose[FRAME_NONE] += last - number;
     pool.by_purpose[FRAME_FREE] += last - number;
-    range_release(frame, last - number);
+    frames_range_release(frame, last - number);
     lock_release(&pool.lock);
 }
 
@@ -273,7 +261,7 @@ static void release(struct frame *head, size_t count)
     for (size_t done = 0; done < count; done += BIT(head[done].order)) {
         head[done].purpose = FRAME_NONE;
     }
-    range_release(head, count);
+    frames_range_release(head, count);
 }
 
 void frames_free(paddr_t start, size_t count)
@@ -340,6 +328,12 @@ struct frame *frame_of(paddr_t pa)
 paddr_t frame_address(const struct frame *frame)
 {
     return (pool.first + index_of(frame)) * PAGE_SIZE;
+}
+
+void frames_span(paddr_t *start, paddr_t *end)
+{
+    *start = pool.first * PAGE_SIZE;
+    *end = (pool.first + pool.count) * PAGE_SIZE;
 }
 
 size_t frames_count(enum frame_purpose purpose)

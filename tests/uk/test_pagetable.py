@@ -130,7 +130,6 @@ def test_out_of_memory_leaves_nothing(small_kernel, pt):
     ("va", "pages", "attr", "flags"),
     [
         (AT + 8, 1, RW, 0),
-        (AT, 0, RW, 0),
         (AT + PAGE, 1, RW, size_flag(1)),
         (AT, 1, RW, size_flag(3)),
         (AT, 1, 7, 0),

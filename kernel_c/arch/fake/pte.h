@@ -31,9 +31,7 @@
 
 static inline __pte_t pte_frame(paddr_t pa)
 {
-    uint64_t frame = pa >> PAGE_SHIFT;
-
-    return (frame << PT_FRAME_ROTATION | frame >> (PT_FRAME_BITS - PT_FRAME_ROTATION)) & PTE_FRAME;
+    return ukarch_pte_with_paddr(0, pa);
 }
 
 static inline bool pte_is_table(__pte_t pte)

@@ -72,6 +72,14 @@ void frames_split(paddr_t start, size_t count, unsigned order);
 void frames_join(paddr_t start, size_t count);
 
 /*
+ * How many frames from start on, of count, are the allocator's: free ones, if so asked, or any.
+ */
+size_t frames_run(paddr_t start, size_t count, bool free);
+
+/* Allocate these very frames, as allocations of one frame of FRAME_PAGE. False: some are not free. */
+bool frames_claim(paddr_t start, size_t count);
+
+/*
  * One reference more for each allocation of FRAME_PAGE in [start, start + count frames), which are
  * whole; frame_runs_release() takes one away. -EOVERFLOW: one of them has as many as can be
  * counted (65536), and none has got more. Whoever shares frames brings a lock: core/vma_cow.h.
@@ -102,6 +110,9 @@ struct uk_falloc *frames_uk_falloc(void);
 /* The record of a frame; NULL when it is not managed. */
 struct frame *frame_of(paddr_t pa);
 paddr_t frame_address(const struct frame *frame);
+
+/* All frames there are records of are in [*start, *end). */
+void frames_span(paddr_t *start, paddr_t *end);
 
 /* Frames by purpose; frames_count(FRAME_NONE) is all that were added. */
 size_t frames_count(enum frame_purpose purpose);

@@ -8,7 +8,10 @@
 struct uk_falloc {
 #define FALLOC_FLAG_ALIGNED 0x01 /* align the frames to their size */
 
-    /* Allocate frames at *paddr, or anywhere (__PADDR_ANY); *paddr receives where. */
+    /*
+     * Allocate frames at *paddr (-EINVAL: not all of it is RAM), or anywhere (__PADDR_ANY): then
+     * *paddr receives where, or __PADDR_INV.
+     */
     int (*falloc)(struct uk_falloc *fa, __paddr_t *paddr, unsigned long frames,
                   unsigned long flags);
 
@@ -19,7 +22,10 @@ struct uk_falloc {
     /* Free frames: parts of allocations, or several that lie together. */
     int (*ffree)(struct uk_falloc *fa, __paddr_t paddr, unsigned long frames);
 
-    /* Give memory to the allocator. metadata and dm_off are for allocators that need them. */
+    /*
+     * Give memory to the allocator; metadata and dm_off are for allocators that need them. This one
+     * has all of RAM since the boot: 0 for what it has, -ENOTSUP for anything else.
+     */
     int (*addmem)(struct uk_falloc *fa, void *metadata, __paddr_t paddr, unsigned long frames,
                   __vaddr_t dm_off);
 

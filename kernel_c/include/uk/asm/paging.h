@@ -33,6 +33,10 @@ struct ukarch_pagetable {
 #define PT_Lx_PTE_CLEAR_PRESENT(pte, lvl) ((pte) & ~1UL)
 #define PAGE_Lx_IS(pte, lvl) ((lvl) == PAGE_LEVEL || ((pte) & 3UL) == 1UL)
 #define PT_Lx_PTE_PADDR(pte, lvl) ((pte) & 0x0000FFFFFFFFF000UL)
+#define PT_Lx_PTE_SET_PADDR(pte, lvl, paddr) (((pte) & ~0x0000FFFFFFFFF000UL) | (paddr))
+
+/* Bits 58:55, which are nobody's: a mapper may use them (PAGE_FLAG_KEEP_PTES). */
+#define PT_Lx_PTE_SPARE(pte, lvl) ((pte) & 0x0780000000000000UL)
 
 /* In no half that is translated, and aligned to the largest page. */
 #define __VADDR_INV 0xBAADBAAD80000000UL

@@ -42,11 +42,23 @@ static inline __paddr_t ukarch_pte_paddr(__pte_t pte)
            << 12;
 }
 
+static inline __pte_t ukarch_pte_with_paddr(__pte_t pte, __paddr_t paddr)
+{
+    __u64 frame = paddr >> 12;
+    __u64 rotated = frame << PT_FRAME_ROTATION | frame >> (PT_FRAME_BITS - PT_FRAME_ROTATION);
+
+    return (pte & ~PT_FRAME_MASK) | (rotated & PT_FRAME_MASK);
+}
+
 #define PT_Lx_PTE_INVALID(lvl) 0x0UL
 #define PT_Lx_PTE_PRESENT(pte, lvl) ((pte) != 0 && ((pte) & PT_ABSENT) == 0)
 #define PT_Lx_PTE_CLEAR_PRESENT(pte, lvl) ((pte) | PT_ABSENT)
 #define PAGE_Lx_IS(pte, lvl) ((lvl) == PAGE_LEVEL || ((pte) & PT_TABLE) == 0)
 #define PT_Lx_PTE_PADDR(pte, lvl) ukarch_pte_paddr(pte)
+#define PT_Lx_PTE_SET_PADDR(pte, lvl, paddr) ukarch_pte_with_paddr(pte, paddr)
+
+/* Bits 51:36, which are nobody's. */
+#define PT_Lx_PTE_SPARE(pte, lvl) ((pte) & 0x000FFFF000000000UL)
 
 /* In no half that is translated, and aligned to the largest page. */
 #define __VADDR_INV 0xBAADBAAD80000000UL
