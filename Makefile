@@ -73,12 +73,14 @@ kernel: $(KERNELS) ## build the kernels: 39-bit, 48-bit, release, trapping on un
 host: $(HOST)/server ## build the core for this machine, with a fake architecture, under sanitizers
 
 fuzz: host ## random calls of that core, by libFuzzer where a clang has it: RUNS=20000 TIME=0 (seconds; 0: no limit)
-	@if $(BIN)/cmake $(HOST_CMAKE) -B $(FUZZ) -DLUKOS_LIBFUZZER=ON >/dev/null && $(BIN)/ninja --quiet -C $(FUZZ); then \
-	    mkdir -p $(FUZZ)/corpus && \
+	@if $(BIN)/cmake $(HOST_CMAKE) -B $(FUZZ) -DLUKOS_LIBFUZZER=ON >/dev/null 2>&1; then \
+	    $(BIN)/ninja --quiet -C $(FUZZ) && mkdir -p $(FUZZ)/corpus && \
 	    $(FUZZ)/fuzz -runs=$(RUNS) -max_total_time=$(TIME) -max_len=512 -len_control=0 -verbosity=0 -print_final_stats=1 \
 	        -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus tests/host/corpus; \
+	elif [ -n "$$LUKOS_REQUIRE_TOOLS" ]; then \
+	    echo 'no clang with libFuzzer here (Debian: apt-get install clang libclang-rt-dev)' >&2; exit 1; \
 	else \
-	    echo '    without libFuzzer (Debian: apt-get install clang libclang-rt-14-dev): inputs that nothing guides'; \
+	    echo '    no clang with libFuzzer here (Debian: apt-get install clang libclang-rt-dev): inputs that nothing guides'; \
 	    $(HOST)/fuzz $(HOST)/last $(RUNS) tests/host/corpus/*; \
 	fi
 

@@ -61,19 +61,18 @@ static void page_check(void *argument, const struct fake_page *page)
         }
         (*leaves_of(page->pa + offset))++;
     }
-    if (!fake_tlb_agrees(vas->pt, page->va)) {
-        panic("the TLB has an old translation of 0x%lx", page->va);
-    }
 }
 
 /* Frames of VMAs: each has a reference for each page that maps it, and none has no page. */
 static void references_check(void)
 {
-    const struct frame *frame;
+    size_t frames;
 
-    for (paddr_t pa = FAKE_RAM_BASE; pa < ram_end; pa += PAGE_SIZE) {
-        frame = frame_of(pa);
-        for (size_t i = 0; frame->purpose == FRAME_PAGE && i < BIT(frame->order); i++) {
+    for (paddr_t pa = FAKE_RAM_BASE; pa < ram_end; pa += frames * PAGE_SIZE) {
+        const struct frame *frame = frame_of(pa);
+
+        frames = frame->purpose == FRAME_NONE ? 1 : BIT(frame->order);
+        for (size_t i = 0; frame->purpose == FRAME_PAGE && i < frames; i++) {
             if (*leaves_of(pa + i * PAGE_SIZE) != frame->used + 1U) {
                 panic("frame at PA 0x%lx has %u references and %u pages", pa + i * PAGE_SIZE,
                       frame->used + 1U, *leaves_of(pa + i * PAGE_SIZE));
@@ -88,6 +87,9 @@ void host_check(void)
     for (unsigned i = 0; i < HOST_VASES; i++) {
         if (!vma_tree_check(&host_vas[i]->vmas)) {
             panic("the tree of VAS %u is broken", i);
+        }
+        if (!fake_tlb_agrees(host_vas[i]->pt)) {
+            panic("the TLB has an old translation of VAS %u", i);
         }
         (void)fake_each_page(host_vas[i]->pt, page_check, host_vas[i]);
     }

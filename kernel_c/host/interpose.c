@@ -30,7 +30,7 @@ void *object_memset(void *to, int byte, size_t count);
 #define HAVE_ASAN 1
 #endif
 
-#if HAVE_ASAN
+#ifdef HAVE_ASAN
 void __asan_poison_memory_region(const volatile void *start, size_t size);
 void __asan_unpoison_memory_region(const volatile void *start, size_t size);
 #else

@@ -115,7 +115,7 @@ static void ask_check(const uint64_t *a, struct reply *reply)
 
 static void ask_agrees(const uint64_t *a, struct reply *reply)
 {
-    reply_add(reply, fake_tlb_agrees(host_vas[a[0] % HOST_VASES]->pt, a[1]));
+    reply_add(reply, fake_tlb_agrees(host_vas[a[0] % HOST_VASES]->pt));
 }
 
 /* 0: no allocation was made to fail; 1, 2: one of frames, of an object. */
@@ -192,7 +192,7 @@ const struct operation host_questions[] = {
     {"peek", ask_peek, {ARG_VALUE}},
     {"frames", ask_frames, {ARG_END}},
     {"check", ask_check, {ARG_END}},
-    {"agrees", ask_agrees, {ARG_VAS, ARG_VALUE}},
+    {"agrees", ask_agrees, {ARG_VAS}},
     {"struck", ask_struck, {ARG_END}},
     {"destroy", run_destroy, {ARG_VAS}},
     {"restart", run_reset, {ARG_END}},

@@ -122,8 +122,8 @@ class HostVas:
         return self.host("peek", page.pa + va - page.va)[0]
 
     def mmu_agrees(self, va, access):
-        """The TLB knows nothing of the address but what the tables say."""
-        return bool(self.host("agrees", self.number, va)[0])
+        """The TLB knows nothing, of this address and all others, but what the tables say."""
+        return bool(self.host("agrees", self.number)[0])
 
     def is_sound(self):
         """The process panics if tree, frames, pages or TLB are not."""

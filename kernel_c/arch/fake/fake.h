@@ -40,7 +40,7 @@ size_t fake_each_page(const struct uk_pagetable *context, fake_visit_t visit, vo
 /* True when the TLB can still get to a part of [pa, pa + len). */
 bool fake_tlb_reaches(paddr_t pa, size_t len);
 
-/* True when the TLB says of this address what the tables say, or nothing. */
-bool fake_tlb_agrees(const struct uk_pagetable *context, vaddr_t va);
+/* True when the TLB knows nothing of the context but what its tables say. */
+bool fake_tlb_agrees(const struct uk_pagetable *context);
 
 #endif

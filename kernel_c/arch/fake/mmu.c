@@ -70,13 +70,17 @@ bool fake_tlb_reaches(paddr_t pa, size_t len)
     return false;
 }
 
-bool fake_tlb_agrees(const struct uk_pagetable *context, vaddr_t va)
+bool fake_tlb_agrees(const struct uk_pagetable *context)
 {
-    const struct translation *entry = tlb_find(context->arch.tag, va);
-    unsigned level;
+    for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+        unsigned level;
 
-    return entry == NULL ||
-           (vmm_arch_page_at(context, va, &level) == entry->pte && level == entry->level);
+        if (tlb[i].tag != 0 && tlb[i].tag == context->arch.tag &&
+            (vmm_arch_page_at(context, tlb[i].va, &level) != tlb[i].pte || level != tlb[i].level)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* What the CPU translates with: 0 where there is nothing present. */
