@@ -9,7 +9,8 @@
     └── GuestError              the guest program itself failed
         ├── GuestPanic          it reached its panic function or a failed assertion
         ├── GuestException      an exception nobody expected
-        └── GuestRunaway        it does not come back
+        ├── GuestRunaway        it does not come back
+        └── GuestViolation      the sanitizer found it breaking rules of the architecture
 
 A message says what was wrong, where, and what to do about it.
 """
@@ -60,3 +61,11 @@ class GuestException(GuestError):  # noqa: N818 - named for what happened in the
 
 class GuestRunaway(GuestError):  # noqa: N818 - named for what happened in the guest
     """The guest does not come back within its budget."""
+
+
+class GuestViolation(GuestError):  # noqa: N818 - named for what happened in the guest
+    """The guest broke rules of the architecture; `findings` (harness.checks.findings.Finding) say which."""
+
+    def __init__(self, message: str, findings: Any = ()) -> None:
+        super().__init__(message)
+        self.findings = findings

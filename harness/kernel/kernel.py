@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.arch.regime import Half
+from harness.checks.sanitizer import Options
 from harness.errors import CallError, HarnessError, ImageError
 from harness.image import ElfImage
 from harness.image.types import CType, Pointer, sizeof, strip
@@ -67,12 +68,14 @@ class Kernel:
         boot_until: str | None = None,
         budget: int = DEFAULT_BUDGET,
         boot: bool = True,
+        sanitize: Options | None = None,
     ) -> None:
         """Load and boot; without `boot` it stays at its entry point, for a debugger to run.
 
         `panic_symbols` name the functions that end a failed kernel; `boot_until` names a function to stop
-        at instead of the first WFI; `budget` limits boot and each call, in instructions. The others are
-        those of `Machine`. Raises ImageError, MachineError, or GuestError when it does not come up.
+        at instead of the first WFI; `budget` limits boot and each call, in instructions; `sanitize` says how
+        the MMU sanitizer looks on, if at all. The others are those of `Machine`. Raises ImageError,
+        MachineError, or GuestError when it does not come up.
         """
         self.image = elf if isinstance(elf, ElfImage) else ElfImage.load(elf)
         reserved = scratch_range(self.image.segments)
@@ -87,7 +90,7 @@ class Kernel:
             dtb_in_x0=dtb_in_x0,
             console_sink=console_sink,
         )
-        self.session = Session(self.machine, self.image, panic_symbols, budget)
+        self.session = Session(self.machine, self.image, panic_symbols, budget, sanitize)
         self.memory = self.session.memory
         for attach in attachments:
             attach(self.machine, self.image)

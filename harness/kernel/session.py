@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from harness.checks.sanitizer import Options, Sanitizer
 from harness.errors import GuestError, GuestException, GuestPanic, GuestRunaway, HarnessError
 from harness.image import ElfImage
 from harness.image.types import VOID, Pointer
@@ -36,8 +37,17 @@ class GuestMemory:
 class Session:
     """A machine, the image on it, and what counts as failure."""
 
-    def __init__(self, machine: Machine, image: ElfImage, panics: Collection[str], budget: int) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        image: ElfImage,
+        panics: Collection[str],
+        budget: int,
+        sanitize: Options | None = None,
+    ) -> None:
+        """`sanitize`: look at every table update, and fail calls for what is wrong with it."""
         self.machine, self.image, self.budget = machine, image, budget
+        self.sanitizer = Sanitizer(machine, image, sanitize, (RETURN_ADDRESS,)) if sanitize else None
         self.memory: Memory = GuestMemory(machine)
         self._panics = {image.symbols[name].address: name for name in panics if name in image.symbols}
 
@@ -53,6 +63,12 @@ class Session:
                 "name the function that means it is ready with boot_until (--boot-until)",
                 since=0,
             )
+        self._end_of_call()
+
+    def _end_of_call(self) -> None:
+        """Whatever the kernel did to its tables is in effect by now. Raises GuestViolation if not."""
+        if self.sanitizer is not None:
+            self.sanitizer.end_of_call()
 
     def run(self, *, until: Collection[int] = (), budget: int | None = None) -> Stop:
         """Let the machine run on. Raises GuestPanic at a panic function, GuestRunaway over budget."""
@@ -75,7 +91,9 @@ class Session:
             faulted = any(each.time >= before and each.from_el == 1 for each in self.machine.exceptions)
             kind = GuestException if faulted else GuestRunaway
             raise self.failure(kind, f"{name}() did not return: {_describe(stop)}", before)
-        return self.machine.instructions - before
+        retired = self.machine.instructions - before
+        self._end_of_call()
+        return retired
 
     def backtrace(self) -> Backtrace:
         """The chain of C functions where the machine stands."""

@@ -14,15 +14,15 @@ import ctypes
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from unicorn import arm64_const, unicorn_const
 from unicorn.unicorn_py3.arch.arm64 import UcAArch64
-from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
+from unicorn.unicorn_py3.unicorn import HOOK_MEM_ACCESS_CFUNC, Uc, UcError, uccallback, uclib
 
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
 from harness.errors import MachineError
+from harness.machine.records import Layout, MemoryAccess, PendingException, Unbacked
 
 if TYPE_CHECKING:
     from array import array
@@ -56,38 +56,8 @@ _NAMES |= {
 }
 GENERAL_REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pc", "pstate")
 REGISTER_NAMES = tuple(_NAMES)
-
-
-class PendingException(NamedTuple):
-    """What QEMU recorded when it raised an exception: the true syndrome and address."""
-
-    syndrome: int
-    address: int
-    target_el: int
-
-
-class MemoryAccess(NamedTuple):
-    """A load or store of `size` bytes at a physical address; `value` is what a store stores."""
-
-    write: bool
-    pa: int
-    size: int
-    value: int
-
-
-class Unbacked(NamedTuple):
-    """A physical access that nothing answers."""
-
-    access: Literal["r", "w", "x"]
-    pa: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where this build of unicorn keeps what it does not export (byte offsets)."""
-
-    exception: int
-    counter: int
+_PC = arm64_const.UC_ARM64_REG_PC
+_SYSTEM = {"sys": arm64_const.UC_ARM64_INS_SYS, "msr": arm64_const.UC_ARM64_INS_MSR}
 
 
 @dataclass(eq=False, slots=True)
@@ -103,6 +73,26 @@ class Hook:
         if self.handle:
             self.engine.remove_hook(self)
             self.handle = 0
+
+
+class StoreHook:
+    """One callback for the stores to any number of physical ranges, which may change at any time."""
+
+    def __init__(self, engine: Engine, callback: Callable[[int, int, int], None]) -> None:
+        def forward(_uc: Uc, _kind: int, pa: int, size: int, value: int, _data: object) -> None:
+            callback(pa, size, value & ((1 << 8 * size) - 1))
+
+        self._engine = engine
+        self._function = uccallback(engine._cpu, HOOK_MEM_ACCESS_CFUNC)(forward)
+
+    def cover(self, start: int, end: int) -> int:
+        """Call back for stores to [start, end) too; the result is what `uncover` takes."""
+        add = self._engine._cpu._Uc__do_hook_add  # type: ignore[attr-defined]  # one function for all ranges
+        return int(add(unicorn_const.UC_HOOK_MEM_WRITE, self._function, start, end - 1))
+
+    def uncover(self, handle: int) -> None:
+        """Leave out a range again."""
+        self._engine._cpu.hook_del(handle)
 
 
 class Engine:
@@ -178,6 +168,11 @@ class Engine:
         """Set a system register, or run a system instruction; also refreshes QEMU's cached CPU flags."""
         op0, op1, crn, crm, op2 = register
         self._cpu.reg_write(_CP_REG, (crn, crm, op0, op1, op2, value))
+
+    @property
+    def pc(self) -> int:
+        """The instruction that executes; exact in every callback."""
+        return int(self._cpu.reg_read(_PC))
 
     # -- running --------------------------------------------------------------------------------------
 
@@ -358,6 +353,35 @@ class Engine:
             raise MachineError(f"unicorn refuses to trace blocks: {UcError(status)}")
         self.flush_code()
 
+    def on_blocks(self, ranges: Iterable[tuple[int, int]], callback: Callable[[int], None]) -> list[Hook]:
+        """Call back with its virtual address when a block that starts in one of [first, last] is entered."""
+        kind, forward = unicorn_const.UC_HOOK_BLOCK, lambda _uc, va, _size, _data: callback(va)
+        hooks = [self._hook(kind, forward, begin=first, end=last) for first, last in ranges]
+        self.flush_code()
+        return hooks
+
+    def on_system(
+        self,
+        kind: Literal["sys", "msr"],
+        addresses: Iterable[int],
+        callback: Callable[[Encoding, int], None],
+    ) -> list[Hook]:
+        """Call back with register and value before a SYS or MSR at one of the virtual addresses executes."""
+
+        def forward(_uc: Uc, _target: int, register: Any, _data: object) -> bool:
+            op0, op1, crn = register.op0, register.op1, register.crn
+            callback(Encoding(op0, op1, crn, register.crm, register.op2), register.val)
+            return False
+
+        where, code = unicorn_const.UC_HOOK_INSN, _SYSTEM[kind]
+        hooks = [self._hook(where, forward, begin=at, end=at, aux1=code) for at in addresses]
+        self.flush_code()
+        return hooks
+
+    def on_store(self, callback: Callable[[int, int, int], None]) -> StoreHook:
+        """A callback for stores, with physical address, size and value; it covers nothing yet."""
+        return StoreHook(self, callback)
+
     def _hook(self, kind: int, callback: Callable[..., object], **where: int) -> Hook:
         return Hook(self, self._cpu.hook_add(kind, callback, **where))
 
@@ -404,80 +428,3 @@ def _break_cycles(uc: UcAArch64) -> None:
             references.clear()
     uc._callbacks.clear()
     uc._mmio_callbacks.clear()
-
-
-# -- calibration ----------------------------------------------------------------------------------------
-# The syndrome of an exception and the instruction counter are in unicorn's structures but not in its
-# interface. Their offsets are found by experiment once in a process, never assumed.
-
-_BASE = 0x40000000
-_SIZE = 0x10000
-_LIMIT = 0x0123_4567_89AB  # a count limit that no other field of the structure holds
-_PROBES = (0x0000_0071_2345_6788, 0x0000_0066_5544_3320)  # unmapped: two data aborts
-_NOP, _STR_X1_X2 = 0xD503201F, 0xF9000041
-
-
-@cache
-def layout_of(cpu: CpuModel) -> Layout:
-    """The layout of this build of unicorn. Raises MachineError when it cannot be found."""
-    engine = Engine(cpu)
-    ram = (ctypes.c_char * (2 * _SIZE))()
-    host = (ctypes.addressof(ram) + _SIZE - 1) & ~(_SIZE - 1)
-    try:
-        engine.map_memory(_BASE, _SIZE, host)
-        return Layout(exception=_find_exception(engine), counter=_find_counter(engine))
-    finally:
-        engine.close()
-
-
-def _find_counter(engine: Engine) -> int:
-    """Run 6 instructions with a peculiar limit: the counter stands beside the limit and says 6."""
-    engine._cpu.mem_write(_BASE, struct.pack("<7I", *[_NOP] * 6, _STR_X1_X2))
-    engine.write("x2", _PROBES[0])
-    hook = engine.on_exception(lambda _index: engine.stop())
-    engine.run(_BASE, _LIMIT)
-    hook.remove()
-    with open("/proc/self/mem", "rb", buffering=0) as memory:
-        memory.seek(engine._structure())
-        blob = memory.read(0x2000)
-    found = [
-        at - 8 for at in range(8, len(blob) - 8, 8) if struct.unpack_from("<QQ", blob, at - 8) == (7, _LIMIT)
-    ]
-    if len(found) != 1:
-        raise MachineError("this build of unicorn keeps its instruction counter elsewhere; install 2.1.4")
-    return found[0]
-
-
-def _find_exception(engine: Engine) -> int:
-    """Provoke two data aborts at known addresses: the record holds exactly these."""
-    engine.write_system(SYSTEM_REGISTERS["SCR_EL3"], 0x431)
-    engine.write_system(SYSTEM_REGISTERS["HCR_EL2"], 1 << 31)
-    code = _BASE + 0x1000
-    engine._cpu.mem_write(code, struct.pack("<I", _STR_X1_X2))
-    engine._cpu.mem_write(_BASE + 0x2000 + 8, struct.pack("<Q", _BASE | 0x401))  # a 1 GiB block, AF
-    engine.write_system(SYSTEM_REGISTERS["TCR_EL1"], 25 | 1 << 23 | 2 << 32)
-    engine.write_system(SYSTEM_REGISTERS["TTBR0_EL1"], _BASE + 0x2000)
-    sctlr = SYSTEM_REGISTERS["SCTLR_EL1"]
-    engine.write_system(sctlr, engine.read_system(sctlr) | 1)
-    found = set.intersection(*(_records(engine, code, va) for va in _PROBES))
-    if len(found) != 1:
-        raise MachineError("this build of unicorn keeps its exception state elsewhere; install 2.1.4")
-    engine.write_system(sctlr, engine.read_system(sctlr) & ~1)
-    return found.pop()
-
-
-def _records(engine: Engine, code: int, va: int) -> set[int]:
-    """Offsets in a saved context at which an exception record for a write abort at `va` stands."""
-    expected = (0x96000045, va, 1)  # EC 0x25, IL, WnR, translation fault level 1, to EL1
-    hook = engine.on_exception(lambda _index: engine.stop())
-    engine.write("x2", va)
-    engine.run(code, UNLIMITED)
-    hook.remove()
-    blob = bytes(engine.save())
-    offsets = range(0, len(blob) - EXCEPTION.size, 4)
-    return {at for at in offsets if _syndrome_address_level(blob, at) == expected}
-
-
-def _syndrome_address_level(blob: bytes, at: int) -> tuple[int, int, int]:
-    syndrome, _fsr, address, level = EXCEPTION.unpack_from(blob, at)
-    return syndrome, address, level

@@ -23,18 +23,22 @@ from harness.errors import MachineError
 from harness.machine import devicetree
 from harness.machine.answers import Answers
 from harness.machine.blocks import BlockTrace
+from harness.machine.calibration import layout_of
 from harness.machine.devices import UART_BASE, UART_SIZE, Pl011, Sink
-from harness.machine.engine import CpuModel, Engine, MemoryAccess, layout_of
+from harness.machine.engine import CpuModel, Engine
+from harness.machine.events import Events, Listener
 from harness.machine.exceptions import ExceptionTaken, set_pstate
 from harness.machine.memory import RAM_BASE, Memory, VirtualMemory
 from harness.machine.oracle import Oracle, Translation
 from harness.machine.ram import PAGE, Ram
+from harness.machine.records import MemoryAccess
 from harness.machine.registers import Registers, SystemRegisters, identification
 from harness.machine.reset import EntryLevel, reset
 from harness.machine.runner import DEFAULT_BUDGET, Conduit, Runner, RunnerState, Stop, Watch
 
 DEFAULT_RAM_SIZE = 2 << 30
 _INITRD_OFFSET = 128 << 20
+_EXECUTABLE = 1  # PF_X
 # More changed bytes, or pieces of memory, than this: dropping all translated code is cheaper than some of it.
 _FLUSH_BYTES, _FLUSH_RUNS = 64 << 20, 2000
 
@@ -49,6 +53,10 @@ class Segment(Protocol):
     @property
     def vaddr(self) -> int:
         """Virtual address it is linked at."""
+
+    @property
+    def flags(self) -> int:
+        """ELF's p_flags: 4 readable, 2 writable, 1 executable."""
 
     @property
     def data(self) -> bytes:
@@ -68,6 +76,7 @@ class Snapshot:
     pages: Mapping[int, bytes]
     uart: tuple[bytes, dict[int, int]]
     runner: RunnerState
+    listeners: tuple[tuple[Listener, Any], ...] = ()
 
     @property
     def instructions(self) -> int:
@@ -118,6 +127,7 @@ class Machine:
         conduit: Conduit = "hvc" if entry_el == 1 else "smc"
         self._runner = Runner(self._engine, conduit, self._instruction_at, self._physical)
         self._answers = Answers(self._engine, overrides, lambda: self._runner.instructions)
+        self.events = Events(self._engine, self._runner)
         self._oracle: Oracle | None = None
         self._base_taken = False
         self._before_run: list[Callable[[], None]] = []
@@ -184,6 +194,8 @@ class Machine:
             data = bytes(segment.data)
             self.memory.write(segment.paddr, data + bytes(segment.memory_size - len(data)))
             self._answers.watch(data, (segment.paddr, segment.vaddr))
+        texts = [segment for segment in program if segment.flags & _EXECUTABLE]
+        self.events.load((bytes(text.data), (text.paddr, text.vaddr)) for text in texts)
         self._engine.restore(self._cold)
         self._engine.write("x0", self._boot_x0)
         self.registers["pc"] = entry
@@ -324,7 +336,10 @@ class Machine:
             self._ram.fold()
             self._base_taken = True
         pages = dict(self._last_pages)
-        return Snapshot(self._runner, self._engine.save(), pages, self._uart.save(), self._runner.save())
+        return Snapshot(
+            *(self._runner, self._engine.save(), pages, self._uart.save(), self._runner.save()),
+            self.events.save(),
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back: memory, registers, console, instruction count. Callbacks stay as they are."""
@@ -335,6 +350,7 @@ class Machine:
         self._engine.restore(snapshot.context)
         self._uart.restore(snapshot.uart)
         self._runner.restore(snapshot.runner)
+        self.events.restore(snapshot.listeners)
         self._last_pages = snapshot.pages
 
     def _forget_code(self, runs: list[tuple[int, int]]) -> None:

@@ -15,7 +15,8 @@ from harness.arch.bits import bit, get, mask
 from harness.arch.esr import fault_level, fault_status_name
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
 from harness.errors import MachineError
-from harness.machine.engine import CpuModel, Engine, layout_of
+from harness.machine.calibration import layout_of
+from harness.machine.engine import CpuModel, Engine
 from harness.machine.exceptions import DAIF, PAN, has_pan
 from harness.machine.memory import RAM_BASE
 from harness.machine.ram import Ram

@@ -11,7 +11,7 @@ from typing import Literal
 from harness.arch.bits import U64
 from harness.errors import MachineError
 from harness.machine.devices import PsciAction, psci_call
-from harness.machine.engine import DATA_ABORT, FETCH_ABORT, HVC, SMC, SVC, Engine, Unbacked
+from harness.machine.engine import DATA_ABORT, FETCH_ABORT, HVC, SMC, SVC, Engine
 from harness.machine.exceptions import (
     UNDEFINED_ESR,
     Cause,
@@ -22,6 +22,7 @@ from harness.machine.exceptions import (
     vector_base,
 )
 from harness.machine.points import WFI, Points
+from harness.machine.records import Unbacked
 
 StopKind = Literal["address", "wfi", "poweroff", "reset", "budget", "abort", "requested"]
 Conduit = Literal["hvc", "smc"]

@@ -48,6 +48,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     coverage.add_options(parser)
     states.add_options(parser)
+    group.addoption(
+        "--kernel-sanitizer",
+        choices=("on", "off"),
+        default="off",
+        help="check every table update against the rules of the architecture (default: off)",
+    )
     parser.addini("kernel_elf", "kernel images to test", type="paths", default=[])
 
 

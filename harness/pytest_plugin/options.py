@@ -37,6 +37,7 @@ class Settings:
     cpu: CpuModel
     ram_size: int
     entry_el: EntryLevel
+    sanitizer: bool
 
     def refuse_missing(self, paths: Iterable[Path]) -> None:
         """Raise a usage error that says how to build what is not there."""
@@ -70,6 +71,7 @@ def _read(config: pytest.Config) -> Settings:
         cpu=config.getoption("kernel_cpu"),
         ram_size=_size(config.getoption("kernel_ram")),
         entry_el=config.getoption("kernel_entry_el"),
+        sanitizer=config.getoption("kernel_sanitizer") == "on",
     )
 
 

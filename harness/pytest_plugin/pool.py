@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.checks.sanitizer import Options
 from harness.image import ElfImage
 from harness.kernel import Kernel
 from harness.pytest_plugin.options import Settings
@@ -43,7 +44,8 @@ class Pool:
         if path not in self._images:
             self._images[path] = ElfImage.load(path)
         settings = self._settings
-        standard = {"cpu": settings.cpu, "ram_size": settings.ram_size, "entry_el": settings.entry_el}
+        standard: dict[str, Any] = {"cpu": settings.cpu, "ram_size": settings.ram_size}
+        standard |= {"entry_el": settings.entry_el, "sanitize": Options() if settings.sanitizer else None}
         return Kernel(self._images[path], **{**standard, **options})
 
     def close(self) -> None:

@@ -135,6 +135,7 @@ class Piece:
     data: bytes
     memory_size: int
     vaddr: int
+    flags: int = 7
 
 
 def piece(paddr: int, data: bytes, memory_size: int | None = None, vaddr: int | None = None) -> Piece:

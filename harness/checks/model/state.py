@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The state of a kernel's translation regime, kept by listening to the machine.
+
+It knows any kernel and no names: tables are what TTBRs and descriptors say. What it finds out it tells the
+checks of `harness.checks.rules`, which know what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from harness.arch.bits import bit, get
+from harness.arch.maintenance import Invalidation, invalidation, tlbi_operation
+from harness.arch.regime import Half, Regime
+from harness.checks.model.change import VALID, Change, breaks, cacheable, restricts
+from harness.checks.model.owed import Debts, Owed
+from harness.checks.model.tables import Root, TableBook, Use
+from harness.machine import ExceptionTaken, Machine
+from harness.machine.events import BarrierDone, RegisterWrite, Returned, Store, SystemOperation
+from harness.machine.exceptions import current_el
+
+if TYPE_CHECKING:
+    from harness.checks.rules.base import Check
+
+REGISTERS = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "MAIR_EL1", "SCTLR_EL1")
+_HALVES: tuple[Half, Half] = ("ttbr0", "ttbr1")
+_M, _HA, _A1, _AS = 0, 39, 22, 36
+_EL0 = 1 << 6
+_NG = 1 << 11
+_SUBTREE = 4096  # entries below an unlinked table that are followed one by one
+
+
+class Reliance(NamedTuple):
+    """The moment at which a kernel stands on what it did to its tables.
+
+    make    another entry is made where one was broken      eret   control goes to EL0
+    reuse   a table page that was unlinked is written        end    a call from outside is over
+    """
+
+    kind: Literal["make", "reuse", "eret", "end"]
+    time: int
+    pc: int
+
+
+class Model:
+    """Follows one machine. Attach it with `machine.events.listen(model)`."""
+
+    def __init__(self, machine: Machine, checks: Sequence[Check], others: bool) -> None:
+        """`others`: whether other CPUs may walk the same tables, so that a local TLBI is not enough."""
+        self.machine, self.memory, self.checks, self.others = machine, machine.memory, checks, others
+        self.book = TableBook(machine.memory, machine.events.watched)
+        self.debts = Debts(others)
+        self._reset()
+        self.restore(None)
+
+    def _reset(self) -> None:
+        self.registers = dict.fromkeys(REGISTERS, 0)
+        self.enabled = False
+        self.roots: dict[tuple[Half, int], Root] = {}
+        self.active: dict[Half, Root | None] = {"ttbr0": None, "ttbr1": None}
+        self.asid = 0
+        self.asids_seen: frozenset[int] = frozenset()
+        self.detached: dict[Use, Owed] = {}
+        self.fresh: list[Change] = []  # made, not yet made visible to walks by a DSB
+        self.fresh_unsynced: list[Change] = []  # visible, no ISB yet; of the kernel's half only
+        self.unsynced: list[Owed] = []  # invalidated, no ISB yet; of the kernel's half only
+        self.written: dict[str, RegisterWrite] = {}  # MSR without an ISB behind it
+        self._flushed: list[tuple[Root, int | None]] = []  # by TLBIs that no DSB has completed yet
+        self._left: Returned | None = None  # an ERET of which it is not known yet where it went
+
+    # -- what the checks ask ------------------------------------------------------------------------------
+
+    @property
+    def hardware_af(self) -> bool:
+        """Whether walks set the access flag."""
+        return bit(self.registers["TCR_EL1"], _HA)
+
+    @property
+    def now(self) -> Reliance:
+        """Where the CPU stands."""
+        return Reliance("end", self.machine.instructions, self.machine.registers["pc"])
+
+    def is_walked(self, root: Root) -> bool:
+        """Whether this CPU walks the tree now."""
+        return self.active[root.half] is root
+
+    # -- registers ----------------------------------------------------------------------------------------
+
+    def register_write(self, event: RegisterWrite) -> None:
+        """MSR: where the tables are, and whether they are used."""
+        self._left = None
+        for check in self.checks:
+            check.register_write(self, event)
+        if event.register not in self.registers:
+            return
+        self.registers[event.register] = event.value
+        self.written[event.register] = event
+        enabled = bit(self.registers["SCTLR_EL1"], _M)
+        if enabled and (not self.enabled or event.register in ("TCR_EL1", "MAIR_EL1")):
+            self.enabled = True
+            self._activate(_HALVES, event)
+        elif not enabled:
+            self.enabled = False
+        elif event.register.startswith("TTBR"):
+            self._activate(("ttbr0" if event.register == "TTBR0_EL1" else "ttbr1",), event)
+
+    def _activate(self, halves: Sequence[Half], event: RegisterWrite | None) -> None:
+        tcr = self.registers["TCR_EL1"]
+        wide, source = bit(tcr, _AS), "TTBR1_EL1" if bit(tcr, _A1) else "TTBR0_EL1"
+        self.asid = get(self.registers[source], 63 if wide else 55, 48)
+        self.asids_seen |= {self.asid}
+        for half in halves:
+            root = self._root(half)
+            self.active[half] = root
+            if root is None:
+                continue
+            self.roots[root.key] = root
+            first = self.book.root_use(root)
+            self.book.add(first, 0, self._entered)
+            if half == "ttbr0" and any(raw & VALID for raw in self.book.words(first)):
+                root.asids |= {self.asid}
+            for check in self.checks:
+                check.activated(self, root, event)
+
+    def _root(self, half: Half) -> Root | None:
+        ttbr = self.registers["TTBR0_EL1" if half == "ttbr0" else "TTBR1_EL1"]
+        try:
+            regime = Regime.from_registers(self.registers["TCR_EL1"], ttbr, self.registers["MAIR_EL1"], half)
+        except ValueError:
+            return None
+        if regime.epd:
+            return None
+        root = self.roots.get((half, regime.table_base)) or Root(half, regime)
+        root.regime = regime
+        return root
+
+    def _entered(self, use: Use, entry: int) -> None:
+        for check in self.checks:
+            check.table_found(self, use, entry)
+
+    # -- stores -------------------------------------------------------------------------------------------
+
+    def store(self, event: Store) -> None:
+        """A store to a table, or to what a check watches."""
+        self._left = None
+        uses = self.book.at(event.pa)
+        if event.size != 8 or event.pa & 7:
+            for check in self.checks:
+                check.torn(self, event, uses)
+            self._store_bytes(event)
+            return
+        old = self.memory.read_qword(event.pa)
+        if old is not None and old != event.value:
+            for use in uses:
+                self._change(Change(use, event.pa, old, event.value, event.time, event.pc))
+
+    def _store_bytes(self, event: Store) -> None:
+        """A store that is not one descriptor: what it makes of each that it touches."""
+        data = event.value.to_bytes(event.size, "little")
+        for entry in range(event.pa & ~7, event.pa + event.size, 8):
+            old = self.memory.read_qword(entry)
+            if old is None:
+                continue
+            content = bytearray(old.to_bytes(8, "little"))
+            for at in range(max(entry, event.pa), min(entry + 8, event.pa + event.size)):
+                content[at - entry] = data[at - event.pa]
+            new = int.from_bytes(content, "little")
+            for use in self.book.at(entry):
+                if new != old:
+                    self._change(Change(use, entry, old, new, event.time, event.pc))
+
+    def _change(self, change: Change) -> None:
+        use = change.use
+        detached = self.detached.get(use)
+        if detached is not None:
+            if change.new & VALID:
+                self._rely(detached, Reliance("reuse", change.time, change.pc))
+            return
+        if not change.new & VALID:
+            if change.old & VALID:
+                self._unmake(change)
+            return
+        if change.old & VALID:
+            self._remake(change)
+        else:
+            self._make(change)
+        self._hold(change)
+        for check in self.checks:
+            check.entry_valid(self, use, change.entry, change.new, change)
+
+    def _hold(self, change: Change) -> None:
+        """TLBs may hold the new entry from now on."""
+        use, new = change.use, change.new
+        root = use.root
+        if root.half == "ttbr0":
+            if self.is_walked(root):
+                root.asids |= {self.asid}
+            if not new & _NG and not use.is_table(new) and root.first_global is None:
+                root.first_global = change.va
+        if use.is_table(new):
+            self.book.add(self.book.child(use, change.entry, new), change.entry, self._entered)
+
+    def _make(self, change: Change) -> None:
+        """Not valid -> valid."""
+        owed = self.debts.by_entry.get(change.entry)
+        if owed is not None:
+            since = change._replace(old=owed.change.old)
+            if self._breaks(since) is not None:
+                self._rely(owed, Reliance("make", change.time, change.pc))
+            else:
+                self.debts.drop(owed)  # as if it had never been broken
+                if restricts(since):
+                    self._owe(since)
+        self.fresh.append(change)
+
+    def _remake(self, change: Change) -> None:
+        """Valid -> valid."""
+        why = self._breaks(change)
+        if not cacheable(change.use, change.old, self.hardware_af):
+            return
+        if why is None:
+            if restricts(change):
+                self._owe(change)
+            return
+        if self.is_walked(change.use.root):
+            for check in self.checks:
+                check.replaced(self, change, why)
+        self._owe(change)
+
+    def _breaks(self, change: Change) -> str | None:
+        same = False
+        if not change.use.is_table(change.old) and not change.use.is_table(change.new):
+            same = self._same_contents(change)
+        return breaks(change, same, any_contiguous=False)
+
+    def _same_contents(self, change: Change) -> bool:
+        old, new = change.before.output_address, change.after.output_address
+        size = 1 << change.use.shift
+        if old == new:
+            return True
+        inside = self.memory.contains(old, size) and self.memory.contains(new, size)
+        return inside and size <= 1 << 21 and self.memory.read(old, size) == self.memory.read(new, size)
+
+    def _unmake(self, change: Change) -> None:
+        """Valid -> not valid."""
+        if cacheable(change.use, change.old, self.hardware_af):
+            self._owe(change)
+
+    def _owe(self, change: Change) -> None:
+        """An invalidation of what TLBs may hold of an entry, and of all below it that hangs nowhere now."""
+        use, old = change.use, change.old
+        if not use.is_table(old):
+            self.debts.add(self._debt(change, ()))
+            return
+        child = self.book.child(use, change.entry, old)
+        gone = not use.is_table(change.new) or use.next_table(old) != use.next_table(change.new)
+        tables = tuple(self.book.below(child)) if gone and child in self.book.at(child.table) else ()
+        owed = self._debt(change, tables)
+        self.debts.add(owed)
+        for each in tables:
+            self.detached[each] = owed
+        below = [found for each in tables for found in self._cached_entries(each)]
+        for entry_use, entry, raw in below[:_SUBTREE]:
+            self.debts.add(self._debt(Change(entry_use, entry, raw, 0, change.time, change.pc), ()))
+
+    def _cached_entries(self, use: Use) -> list[tuple[Use, int, int]]:
+        words, af = self.book.words(use), self.hardware_af
+        return [(use, use.table + 8 * at, raw) for at, raw in enumerate(words) if cacheable(use, raw, af)]
+
+    def _debt(self, change: Change, tables: tuple[Use, ...]) -> Owed:
+        use = change.use
+        is_table = use.is_table(change.old)
+        is_global = not is_table and not change.old & _NG
+        asids = use.root.asids if use.root.half == "ttbr0" else self.asids_seen
+        return Owed(change, is_table, is_global, asids, tables)
+
+    # -- maintenance --------------------------------------------------------------------------------------
+
+    def system_operation(self, event: SystemOperation) -> None:
+        """TLBI, DC, IC."""
+        self._left = None
+        operation = tlbi_operation(event.encoding)
+        if operation is None:
+            for check in self.checks:
+                check.cache_operation(self, event)
+            return
+        what = invalidation(operation, event.operand)
+        for check in self.checks:
+            check.tlbi(self, event, what)
+        self.debts.invalidate(event.time, event.pc, what)
+        self._flush(what)
+
+    def _flush(self, what: Invalidation) -> None:
+        """Address spaces of which nothing is in a TLB once this is complete: what is walked can come back."""
+        operation = what.operation
+        if operation.target == "va" or operation.regime != 1:
+            return
+        for root in self.roots.values():
+            if root.half == "ttbr0":
+                kept = self.asid if self.is_walked(root) else None
+                named = root.asids if operation.target == "all" else root.asids & {what.asid}
+                self._flushed += [(root, asid) for asid in named if asid != kept]
+                if operation.target == "all" and kept is None:
+                    self._flushed.append((root, None))
+
+    def barrier(self, event: BarrierDone) -> None:
+        """DSB, DMB, ISB."""
+        barrier = event.barrier
+        if barrier.kind == "isb":
+            self._synchronized()
+        elif barrier.kind == "dsb":
+            for owed in self.debts.barrier(barrier):
+                self._forgotten(owed)
+            if barrier.writes and (barrier.shared or not self.others):
+                self.fresh_unsynced += [each for each in self.fresh if each.use.root.half == "ttbr1"]
+                self.fresh.clear()
+            if barrier.completes_maintenance:
+                self._complete_flushes()
+        for check in self.checks:
+            check.barrier(self, event)
+
+    def _forgotten(self, owed: Owed) -> None:
+        """No TLB holds it any more."""
+        for use in owed.tables:
+            if self.detached.get(use) is owed:
+                del self.detached[use]
+                self.book.remove(use)
+        if owed.change.use.root.half == "ttbr1":
+            self.unsynced.append(owed)
+
+    def _complete_flushes(self) -> None:
+        for root, asid in self._flushed:
+            if asid is None:
+                root.first_global = None
+            else:
+                root.asids -= {asid}
+            if not root.asids and root.first_global is None and not self.is_walked(root):
+                self.forget(root)
+        self._flushed.clear()
+
+    def forget(self, root: Root) -> None:
+        """Its pages are tables no more."""
+        if self.roots.pop(root.key, None) is None:
+            return
+        self.book.remove_root(root)
+        for owed in self.debts:
+            if owed.change.use.root is root:
+                self.debts.drop(owed)
+        self.detached = {use: owed for use, owed in self.detached.items() if use.root is not root}
+
+    def _synchronized(self) -> None:
+        """A context synchronization event: ISB, exception entry, ERET."""
+        self.unsynced.clear()
+        self.fresh_unsynced.clear()
+        self.written.clear()
+
+    # -- exceptions and pauses ----------------------------------------------------------------------------
+
+    def exception(self, event: ExceptionTaken) -> None:
+        """An exception was taken: if from EL0, then the last ERET went there."""
+        if event.from_el == 0 and self._left is not None:
+            self.settle(Reliance("eret", self._left.time, self._left.pc))
+        self._left = None
+        self._synchronized()
+
+    def returned(self, event: Returned) -> None:
+        """ERET, to a level that is known later."""
+        self._left = event
+        for check in self.checks:
+            check.returned(self, event)
+        self._synchronized()
+
+    def paused(self) -> None:
+        """The CPU stands still."""
+        if self._left is not None and current_el(self.machine.registers["pstate"]) == 0:
+            self.settle(Reliance("eret", self._left.time, self._left.pc))
+        self._left = None
+
+    # -- reliance -----------------------------------------------------------------------------------------
+
+    def settle(self, reliance: Reliance) -> None:
+        """The kernel relies on all that it did; for EL0 only what EL0 can reach counts."""
+        at_el0 = reliance.kind == "eret"
+        for owed in [*self.debts, *self.unsynced]:
+            if not at_el0 or self._concerns_el0(owed.change, owed.change.old):
+                self._rely(owed, reliance)
+        for change in [*self.fresh, *self.fresh_unsynced]:
+            stands = self.memory.read_qword(change.entry) == change.new
+            if stands and (not at_el0 or self._concerns_el0(change, change.new)):
+                for check in self.checks:
+                    check.fresh_relied(self, change, reliance, visible=change in self.fresh_unsynced)
+        for check in self.checks:
+            check.settled(self, reliance)
+        if not at_el0:
+            self.fresh.clear()
+            self._synchronized()
+
+    def _concerns_el0(self, change: Change, raw: int) -> bool:
+        return change.use.root is self.active["ttbr0"] and (change.use.is_table(raw) or bool(raw & _EL0))
+
+    def _rely(self, owed: Owed, reliance: Reliance) -> None:
+        for check in self.checks:
+            check.relied(self, owed, reliance)
+        self.debts.drop(owed)
+        for use in owed.tables:
+            self.detached.pop(use, None)
+            self.book.remove(use)
+        for other in self.debts if owed.tables else ():
+            if other.change.use in owed.tables:
+                self.debts.drop(other)
+
+    # -- snapshots ----------------------------------------------------------------------------------------
+
+    def save(self) -> Any:
+        """The state, for `restore`."""
+        roots = [(root, root.regime, root.asids, root.first_global) for root in self.roots.values()]
+        return (
+            *(self.book.save(), self.debts.save(), roots, dict(self.active), dict(self.registers)),
+            *(self.enabled, self.asid, self.asids_seen, list(self.fresh), dict(self.written)),
+            [check.save() for check in self.checks],
+        )
+
+    def restore(self, state: Any) -> None:
+        """Back to a saved state; None: to what the machine's registers say now."""
+        self._reset()
+        if state is None:
+            self.book.restore({})
+            self.debts.restore([])
+            self.registers = {name: self.machine.sysreg[name] for name in REGISTERS}
+            for check in self.checks:
+                check.restore(None)
+            self.enabled = bit(self.registers["SCTLR_EL1"], _M)
+            if self.enabled:
+                self._activate(_HALVES, None)
+            return
+        book, debts, roots, self.active, registers = state[:5]
+        self.enabled, self.asid, self.asids_seen, fresh, written, checks = state[5:]
+        self.book.restore(book)
+        self.debts.restore(debts)
+        for root, regime, asids, first_global in roots:
+            root.regime, root.asids, root.first_global = regime, asids, first_global
+            self.roots[root.key] = root
+        self.active, self.registers = dict(self.active), dict(registers)
+        self.fresh, self.written = list(fresh), dict(written)
+        self.detached = {use: owed for owed in self.debts for use in owed.tables}
+        for check, saved in zip(self.checks, checks, strict=True):
+            check.restore(saved)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which pages are translation tables: learnt from TTBRs and descriptors, of any kernel."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from harness.arch.descriptor import LAST_LEVEL
+from harness.arch.regime import Half, Regime
+from harness.machine.memory import Memory
+from harness.machine.watched import WatchedRanges
+
+ADDRESS = 0x0000_FFFF_FFFF_F000
+_PAGE_SHIFT = 12
+_DESCRIPTOR = 3
+TABLE = 3
+
+
+class Root:
+    """A tree of tables that a TTBR points to, or pointed to while TLBs may still hold what it said."""
+
+    __slots__ = ("asids", "first_global", "half", "regime")
+
+    def __init__(self, half: Half, regime: Regime) -> None:
+        self.half, self.regime = half, regime
+        self.asids: frozenset[int] = frozenset()  # under which TLBs may hold entries
+        self.first_global: int | None = None  # VA of a global leaf in an address space
+
+    @property
+    def key(self) -> tuple[Half, int]:
+        """What tells it from other roots."""
+        return self.half, self.regime.table_base
+
+
+class Use(NamedTuple):
+    """One place in a tree where a page serves as table."""
+
+    root: Root
+    table: int
+    level: int
+    va: int
+    entries: int
+
+    @property
+    def shift(self) -> int:
+        """log2 of what an entry covers."""
+        return self.root.regime.granule.level_shift(self.level)
+
+    def va_of(self, entry: int) -> int:
+        """The first virtual address that the entry at a physical address translates."""
+        return self.va + ((entry - self.table) // 8 << self.shift)
+
+    def is_table(self, raw: int) -> bool:
+        """Whether a descriptor in it is one of a further table."""
+        return raw & TABLE == TABLE and self.level < LAST_LEVEL
+
+    def next_table(self, raw: int) -> int:
+        """Where a table descriptor points to."""
+        return raw & ADDRESS & -self.root.regime.granule.value
+
+
+Enter = Callable[[Use, int], None]
+"""Told of each table that is found: its use, and the address of the entry that links it (0: a TTBR)."""
+
+
+class TableBook:
+    """The pages that are tables now, each with its uses; their stores are watched."""
+
+    def __init__(self, memory: Memory, watched: WatchedRanges) -> None:
+        self._memory, self._watched = memory, watched
+        self._uses: dict[int, tuple[Use, ...]] = {}  # by page number
+
+    def at(self, pa: int) -> tuple[Use, ...]:
+        """The uses of the table that `pa` is an entry of."""
+        return self._uses.get(pa >> _PAGE_SHIFT, ())
+
+    def pages(self) -> Iterator[int]:
+        """The addresses of all pages with tables."""
+        return (page << _PAGE_SHIFT for page in self._uses)
+
+    def uses(self) -> Iterator[Use]:
+        """Every use."""
+        return (use for uses in self._uses.values() for use in uses)
+
+    def words(self, use: Use) -> tuple[int, ...]:
+        """The entries of a table; those outside RAM read as nothing."""
+        try:
+            return struct.unpack(f"<{use.entries}Q", self._memory.read_block(use.table, use.entries * 8))
+        except LookupError:
+            return ()
+
+    def root_use(self, root: Root) -> Use:
+        """The first table of a tree."""
+        regime = root.regime
+        return Use(root, regime.table_base, regime.start_level, regime.base, regime.root_entries)
+
+    def child(self, use: Use, entry: int, raw: int) -> Use:
+        """The table that the descriptor `raw` of `use` links."""
+        entries = 1 << use.root.regime.granule.stride
+        return Use(use.root, use.next_table(raw), use.level + 1, use.va_of(entry), entries)
+
+    def add(self, use: Use, entry: int, enter: Enter) -> None:
+        """A table came into use, with all below it."""
+        if use in self.at(use.table):
+            return
+        enter(use, entry)
+        if not self._memory.contains(use.table, use.entries * 8):
+            return
+        self._put(use)
+        for at, raw in self.links(use):
+            self.add(self.child(use, at, raw), at, enter)
+
+    def links(self, use: Use) -> Iterator[tuple[int, int]]:
+        """(Address, descriptor) of the entries of a table that link others."""
+        if use.level < LAST_LEVEL:
+            for index, raw in enumerate(self.words(use)):
+                if raw & TABLE == TABLE:
+                    yield use.table + 8 * index, raw
+
+    def below(self, use: Use) -> Iterator[Use]:
+        """A table and those it leads to, as memory has them now."""
+        yield use
+        for at, raw in self.links(use):
+            child = self.child(use, at, raw)
+            if child in self.at(child.table):
+                yield from self.below(child)
+
+    def remove(self, use: Use) -> None:
+        """This page is no longer a table at this place."""
+        for page in self._page_numbers(use):
+            left = tuple(each for each in self._uses.get(page, ()) if each != use)
+            if left:
+                self._uses[page] = left
+            elif self._uses.pop(page, None) is not None:
+                self._watched.remove(*self._extent(use, page))
+
+    def remove_root(self, root: Root) -> None:
+        """Nothing of a tree can be in a TLB any more."""
+        for use in [each for each in self.uses() if each.root is root]:
+            self.remove(use)
+
+    def _put(self, use: Use) -> None:
+        for page in self._page_numbers(use):
+            known = self._uses.get(page, ())
+            if not known:
+                self._watched.add(*self._extent(use, page))
+            self._uses[page] = (*known, use)
+
+    @staticmethod
+    def _page_numbers(use: Use) -> range:
+        return range(use.table >> _PAGE_SHIFT, ((use.table + use.entries * 8 - 1) >> _PAGE_SHIFT) + 1)
+
+    @staticmethod
+    def _extent(use: Use, page: int) -> tuple[int, int]:
+        """What of a page is table: a first table may be smaller than its page."""
+        start, end = page << _PAGE_SHIFT, (page + 1) << _PAGE_SHIFT
+        return max(start, use.table), min(end, use.table + use.entries * 8)
+
+    # -- snapshots ----------------------------------------------------------------------------------------
+
+    def save(self) -> dict[int, tuple[Use, ...]]:
+        """For `restore`."""
+        return dict(self._uses)
+
+    def restore(self, state: dict[int, tuple[Use, ...]]) -> None:
+        """Back to an earlier state."""
+        self._uses = dict(state)
+        self._watched.set([self._extent(uses[0], page) for page, uses in self._uses.items()])

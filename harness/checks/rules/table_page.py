@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rule 6: a table page is a table and nothing else for as long as a walk may come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.checks.findings import Rule
+from harness.checks.model.change import Change
+from harness.checks.model.owed import Owed
+from harness.checks.model.state import Model, Reliance
+from harness.checks.model.tables import ADDRESS, Use
+from harness.checks.rules.base import Check
+from harness.checks.rules.missing import lack
+from harness.machine.events import Store
+
+_EL0_WRITABLE, _AP = 1 << 6, 3 << 6
+
+
+class TablePage(Check):
+    """Table pages that are elsewhere too: freed, outside RAM, linked twice, mapped for EL0."""
+
+    rule = Rule(
+        *(6, "table-page", "D8.2 and D8.17.2"),
+        "a page that a walk can reach, or a walk cache may hold, is in RAM, linked once, and nobody's data",
+    )
+
+    def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:
+        """An unlinked table is written while walk caches may lead there."""
+        missing = lack(owed, model.debts)
+        if reliance.kind == "reuse" and missing.kind == "tlbi":
+            message = "a table page is used for something else while walks may still reach it"
+            self.found("reused", message, reliance, owed.change, missing.text)
+
+    def torn(self, model: Model, event: Store, uses: Sequence[Use]) -> None:
+        """Nobody edits the tables of an inactive address space by bytes: the page was given away."""
+        if uses and not any(model.is_walked(use.root) or use in model.detached for use in uses):
+            root = uses[0].root
+            page = f"the table page at {event.pa & -4096:#x}"
+            message = f"{page} is used for something else while TLBs may hold its entries"
+            asids = ", ".join(map(str, sorted(root.asids)))
+            self.found("reused", message, event, missing=f"TLBI ASIDE1IS, DSB ISH for ASID {asids}")
+            model.forget(root)
+
+    def table_found(self, model: Model, use: Use, entry: int) -> None:
+        """Where it is, and whether it is linked elsewhere in its tree."""
+        others = [each for each in model.book.at(use.table) if each.root is use.root]
+        others = [each for each in others if each not in model.detached]
+        if not model.memory.contains(use.table, use.entries * 8):
+            self._told(model, "outside-ram", f"the table at {use.table:#x} is not in RAM", entry)
+        elif any(each.level != use.level for each in others):
+            self._told(model, "loop", f"the table at {use.table:#x} is used at two levels", entry)
+        elif others:
+            self._told(model, "shared", f"the table at {use.table:#x} is linked twice", entry)
+
+    def entry_valid(self, model: Model, use: Use, entry: int, raw: int, change: Change) -> None:
+        """Tables that EL0 may write."""
+        if raw & _AP != _EL0_WRITABLE or use.is_table(raw):
+            return
+        start, size = raw & ADDRESS & -(1 << use.shift), 1 << use.shift
+        pages = (start,) if size == 4096 else model.book.pages()
+        if any(start <= page < start + size and model.book.at(page) for page in pages):
+            message = "EL0 may write a page that is a translation table"
+            self.found("mapped-to-el0", message, change, change)
+
+    def _told(self, model: Model, check: str, message: str, entry: int) -> None:
+        where = f", linked by the entry at {entry:#x}" if entry else ""
+        self.found(check, message + where, model.now)

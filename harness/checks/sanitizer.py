@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The MMU sanitizer: the model and the rules on one machine, and the findings.
+
+sanitizer = Sanitizer(machine, image)
+...                       # run the kernel
+sanitizer.end_of_call()   # raises GuestViolation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from harness.checks.findings import Entry, Finding, Rule, Where, violation
+from harness.checks.model.change import Change
+from harness.checks.model.state import Model, Reliance
+from harness.checks.rules import CHECKS, RULES
+from harness.checks.rules.base import Moment
+from harness.errors import HarnessError
+from harness.machine import Machine
+
+if TYPE_CHECKING:
+    from harness.image import ElfImage
+
+_LIMIT = 100  # findings of one call; the others are the same again
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How strict: `suppress` names rules ("policy") or single checks ("policy/writable-executable") to leave
+    out; `others` says whether other CPUs may walk the same tables."""
+
+    suppress: Collection[str] = ()
+    others: bool = True
+
+    def __post_init__(self) -> None:
+        known = {rule.name for rule in RULES}
+        unknown = sorted(name for name in self.suppress if name.split("/")[0] not in known)
+        if unknown:
+            raise HarnessError(
+                f"no rule {', '.join(unknown)} to suppress; there are {', '.join(sorted(known))}"
+            )
+
+
+class Sanitizer:
+    """Watches one machine from now on."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        image: ElfImage | None = None,
+        options: Options | None = None,
+        end_at: tuple[int, ...] = (),
+    ) -> None:
+        """`image` gives source lines; `end_at` are return addresses at which backtraces end.
+
+        While `muted`, nothing is reported.
+        """
+        self._machine, self._image, self._end_at = machine, image, end_at
+        self.options = options or Options()
+        self._findings: dict[tuple[str, int], Finding] = {}
+        self.muted = False
+        self.model = Model(machine, [check(self._report) for check in CHECKS], self.options.others)
+        self._stop = machine.events.listen(self.model)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._stop()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found since `take`."""
+        return list(self._findings.values())
+
+    def take(self) -> list[Finding]:
+        """The findings, which are then forgotten."""
+        found = self.findings
+        self._findings.clear()
+        return found
+
+    def settle(self) -> None:
+        """A call into the kernel is over: by now it relies on all that it did."""
+        self.model.settle(self.model.now)
+
+    def end_of_call(self) -> None:
+        """`settle`, and raise GuestViolation when anything was found since the last time."""
+        self.settle()
+        found = self.take()
+        if found:
+            raise violation(found)
+
+    # -- findings -----------------------------------------------------------------------------------------
+
+    def _report(
+        self,
+        rule: Rule,
+        check: str,
+        message: str,
+        at: Moment,
+        change: Change | None,
+        missing: str,
+        relied: Reliance | None,
+    ) -> None:
+        pc = at.pc
+        name = f"{rule.name}/{check}"
+        if self.muted or rule.name in self.options.suppress or name in self.options.suppress:
+            return
+        known = self._findings.get((name, pc))
+        if known is not None:
+            self._findings[name, pc] = replace(known, more=known.more + 1)
+        elif len(self._findings) < _LIMIT:
+            entry = None if change is None else Entry.of(change)
+            seen = None if relied is None else self._where(relied.pc)
+            where = self._where(pc)
+            self._findings[name, pc] = Finding(rule, check, message, where, entry, missing, seen, at.time)
+
+    def _where(self, pc: int) -> Where:
+        if self._image is None:
+            return Where(pc, "")
+        backtrace = ""
+        if pc == self._machine.registers["pc"]:
+            backtrace = self._backtrace(self._image)
+        return Where(pc, self._image.describe(pc), backtrace)
+
+    def _backtrace(self, image: ElfImage) -> str:
+        machine = self._machine
+
+        def read_register(name: str) -> int:
+            return machine.sysreg["ELR_EL1"] if name == "elr" else machine.registers[name]
+
+        return str(image.unwinder.backtrace(read_register, machine.read_virtual, end_at=self._end_at))

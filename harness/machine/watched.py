@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The physical ranges whose stores are told of.
+
+Each store of the guest goes through the list of ranges in C, half a nanosecond for each; only one within a
+range calls Python. So neighbouring pages are kept as one range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from harness.machine.engine import Engine, StoreHook
+
+
+class WatchedRanges:
+    """A set of disjoint ranges [start, end), each with its hook."""
+
+    def __init__(self, engine: Engine, callback: Callable[[int, int, int], None]) -> None:
+        self._engine, self._callback = engine, callback
+        self._hook: StoreHook | None = None
+        self._end: dict[int, int] = {}
+        self._start: dict[int, int] = {}  # by end
+        self._handles: dict[int, int] = {}  # by start
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """All ranges, ascending."""
+        return sorted(self._end.items())
+
+    def add(self, start: int, end: int) -> None:
+        """Watch [start, end), of which nothing is watched yet."""
+        if start in self._start:
+            below = self._start[start]
+            self._drop(below)
+            start = below
+        if end in self._end:
+            above = self._end[end]
+            self._drop(end)
+            end = above
+        self._put(start, end)
+
+    def remove(self, start: int, end: int) -> None:
+        """Watch [start, end) no longer; it must lie within one range."""
+        low = start if start in self._end else max(each for each in self._end if each <= start)
+        high = self._end[low]
+        self._drop(low)
+        if low < start:
+            self._put(low, start)
+        if end < high:
+            self._put(end, high)
+
+    def set(self, pages: Collection[tuple[int, int]]) -> None:
+        """Watch exactly these ranges."""
+        wanted: list[tuple[int, int]] = []
+        for start, end in sorted(pages):
+            if wanted and wanted[-1][1] == start:
+                wanted[-1] = (wanted[-1][0], end)
+            else:
+                wanted.append((start, end))
+        keep = set(wanted)
+        for start, end in self.ranges:
+            if (start, end) not in keep:
+                self._drop(start)
+        for start, end in wanted:
+            if start not in self._end:
+                self._put(start, end)
+
+    def _put(self, start: int, end: int) -> None:
+        if self._hook is None:
+            self._hook = self._engine.on_store(self._callback)
+        self._handles[start] = self._hook.cover(start, end)
+        self._end[start], self._start[end] = end, start
+
+    def _drop(self, start: int) -> None:
+        assert self._hook is not None
+        self._hook.uncover(self._handles.pop(start))
+        del self._start[self._end.pop(start)]

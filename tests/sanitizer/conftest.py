@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cases: functions in assembly, each of which does one thing well or badly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.checks.sanitizer import Options, Sanitizer
+from harness.image import ElfImage
+from harness.machine import Machine
+
+CASES = Path(__file__).parent / "cases"
+COMPILE = (
+    *(sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-freestanding-none", "-g"),
+    *("-nostdlib", "-static", "-T", str(CASES / "cases.ld")),
+)
+RETURN = 0x00AD_DE00_0000_0000  # unmapped: fetching there ends a case
+
+
+class Cases:
+    """The booted kernel of the cases; `run` gives what the sanitizer found in one of them."""
+
+    def __init__(self, image: ElfImage, options: Options | None = None) -> None:
+        self.image = image
+        self.machine = Machine(ram_size=64 << 20)
+        self.machine.load(image.segments, image.entry)
+        self.sanitizer = Sanitizer(self.machine, image, options, (RETURN,))
+        stop = self.machine.run(budget=10_000)
+        assert stop.kind == "wfi", stop
+        self.sanitizer.end_of_call()
+        self._moment = self.machine.snapshot()
+
+    def run(self, name: str):
+        self.machine.restore(self._moment)
+        registers = self.machine.registers
+        registers["pc"], registers["x30"] = self.image.symbols[name].address, RETURN
+        stop = self.machine.run(budget=10_000, until={RETURN})
+        assert stop.kind == "address", stop
+        self.sanitizer.settle()
+        return self.sanitizer.take()
+
+
+@pytest.fixture(scope="session")
+def cases_image(tmp_path_factory):
+    """The image of the cases."""
+    output = tmp_path_factory.mktemp("cases") / "cases.elf"
+    command = [*COMPILE, *map(str, sorted(CASES.glob("*.S"))), "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ElfImage.load(output)
+
+
+@pytest.fixture(scope="session")
+def cases(cases_image):
+    """The kernel of the cases, on a machine of many CPUs as far as the sanitizer is concerned."""
+    return Cases(cases_image)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every rule by cases in assembly: `good_<rule>__<what>` is silent, `bad_...` breaks that rule alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.checks.rules import RULES
+from tests.sanitizer.conftest import CASES
+
+_NAMES = re.compile(r"^case ((good|bad)_(\w+?)__\w+)", re.MULTILINE)
+_ALL = sorted(match.groups() for path in CASES.glob("*.S") for match in _NAMES.finditer(path.read_text()))
+GOOD = [name for name, kind, _ in _ALL if kind == "good"]
+BAD = [(name, rule.replace("_", "-")) for name, kind, rule in _ALL if kind == "bad"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_correct_code_is_silent(cases, name):
+    """Near misses of each rule, and the sequences that the architecture asks for."""
+    assert [str(finding) for finding in cases.run(name)] == []
+
+
+@pytest.mark.parametrize(("name", "rule"), BAD, ids=[name for name, _ in BAD])
+def test_violation_is_found_under_the_name_of_its_rule(cases, name, rule):
+    """And under no other."""
+    assert {finding.rule.name for finding in cases.run(name)} == {rule}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_each_rule_has_cases_of_both_kinds(rule):
+    """A rule without a good case may find fault with everything, one without a bad case with nothing."""
+    stem = rule.name.replace("-", "_")
+    assert [name for name in GOOD if name.startswith(f"good_{stem}__")]
+    assert [name for name, of in BAD if of == rule.name]
