@@ -166,6 +166,14 @@ class Vas:
         assert status == "OK"
         return where
 
+    def do_file(self, size, attr, fd, offset, *, at=ANY, flags=0, file=None):
+        """uk_vma_map_file(); (status, where). `file` is for the model."""
+        self._poke(self._vaddr, struct.pack("<Q", at))
+        args = self.kernel.new("struct uk_vma_file_args", {"fd": fd, "offset": offset})
+        arguments = self.vas, self._vaddr, size, attr, flags, None, self.ops["file"], args
+        status = self.call("uk_vma_map", *arguments)
+        return status_name(status), struct.unpack("<Q", self._peek(self._vaddr, 8))[0]
+
     def do_unmap(self, va, size, flags=0):
         """uk_vma_unmap()."""
         return status_name(self.call("uk_vma_unmap", self.vas, va, size, flags))

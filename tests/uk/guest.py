@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from tests.support.files import Files
 from tests.support.vmm import PAGE
 from tests.uk import driver
 from tests.uk.machine import DMA_PAGES
@@ -19,6 +20,7 @@ class Guest:
         self.vases = {"kernel": driver.kernel_vas(kernel), "user": driver.user_vas(kernel)}
         mair = kernel.machine.sysreg["MAIR_EL1"].to_bytes(8, "little")
         self.types = [mair.index(kind) for kind in (0xFF, 0x44)]  # Normal write-back and non-cacheable
+        self.files = Files(kernel)
         self.moment = kernel.snapshot()
 
     def reset(self):

@@ -31,9 +31,27 @@ _NO_SPLIT = ("stack", "region")
 _TYPES = 6  # memory types there are
 
 
+@dataclass(eq=False)
+class File:
+    """A file, whatever its name: `text` is the address of the kernel's copy of that."""
+
+    text: int
+    content: bytearray = field(default_factory=bytearray)
+
+    @property
+    def end(self):
+        """Up to where there are pages."""
+        return -(-len(self.content) // PAGE) * PAGE
+
+    def ends(self, offset):
+        """The first and the last 8 bytes of the page there; zeros behind the end."""
+        page = bytes(self.content[offset : offset + PAGE]).ljust(PAGE, b"\0")
+        return int.from_bytes(page[:8], "little"), int.from_bytes(page[-8:], "little")
+
+
 @dataclass
 class Area:
-    """One VMA; `shift`: PA - VA of dma."""
+    """One VMA; `shift`: PA - VA of dma, offset - VA of a file."""
 
     start: int
     end: int
@@ -43,6 +61,7 @@ class Area:
     level: int = -1
     name: int = 0
     shift: int = 0
+    file: File | None = None
 
     @property
     def page(self):
@@ -52,11 +71,15 @@ class Area:
     @property
     def has_memory(self):
         """Whether accesses make pages present."""
-        return self.kind in ("anon", "stack", "dma")
+        return self.kind in ("anon", "stack", "dma", "file")
 
     def is_guard(self, va):
         """Whether it is a stack and va in one of its guards."""
         return self.kind == "stack" and not self.start + GUARD_BELOW <= va < self.end - GUARD_ABOVE
+
+    def reaches(self, va):
+        """Whether there is memory for the page at va: a file may have ended before."""
+        return self.file is None or (va & -self.page) + self.shift < self.file.end
 
     def continues(self, below):
         """Whether it and the one below it have to be one VMA."""
@@ -73,7 +96,8 @@ class Model:
     end: int
     areas: list[Area] = field(default_factory=list)
     present: set[int] = field(default_factory=set)
-    words: dict[int, int] = field(default_factory=dict)  # the first of each page that was written
+    words: dict[int, int] = field(default_factory=dict)  # the first of each page that was written, or copied
+    tails: dict[int, int] = field(default_factory=dict)  # the last of each page that was copied
     physical: dict[int, int] = field(default_factory=dict)  # the same of memory that dma maps
     paging: bool = True
 
@@ -93,7 +117,7 @@ class Model:
 
     def owned(self):
         """Frames of pages that are present and the VAS's own."""
-        return sum(self.find(va).kind in ("anon", "stack") for va in self.present)
+        return sum(self.find(va).kind in ("anon", "stack", "file") for va in self.present)
 
     def word(self, va):
         """What an 8-byte read at the start of a present page gives; None: nobody knows."""
@@ -104,7 +128,10 @@ class Model:
 
     def fresh(self, va):
         """The same for memory that nobody has written."""
-        return None if self.find(va).flags & 1 else 0
+        area = self.find(va)
+        if area.file is not None:
+            return area.file.ends((va & -PAGE) + area.shift)[0]
+        return None if area.flags & 1 else 0
 
     def write(self, va, value):
         """An 8-byte write there."""
@@ -153,7 +180,9 @@ class Model:
 
     def _drop(self, start, end):
         self.present = {va for va in self.present if not start <= va < end}
-        self.words = {va: word for va, word in self.words.items() if not start <= va < end}
+        for known in (self.words, self.tails):
+            for va in [va for va in known if start <= va < end]:
+                del known[va]
 
     def _merge(self):
         merged = []
@@ -165,9 +194,20 @@ class Model:
         self.areas = merged
 
     def _supply(self, area, start, end):
-        """What a prefault makes present."""
-        if area.has_memory and area.attr & 15:
-            self.present.update(va for va in range(start, end, PAGE) if not area.is_guard(va))
+        """What a prefault makes present; its status."""
+        if not area.has_memory or not area.attr & 15:
+            return "OK"
+        for va in range(start, end, PAGE):
+            if va not in self.present and not area.reaches(va):
+                return "EFAULT"
+            if not area.is_guard(va):
+                self._make_present(area, va)
+        return "OK"
+
+    def _make_present(self, area, va):
+        if va not in self.present and area.file is not None:
+            self.words[va], self.tails[va] = area.file.ends(va + area.shift)
+        self.present.add(va)
 
     # -- calls ------------------------------------------------------------------------------------------
 
@@ -184,7 +224,7 @@ class Model:
             floor = max(floor, end)
         return None
 
-    def map(self, kind, size, attr, at=ANY, flags=0, name=0, pa=None):
+    def map(self, kind, size, attr, at=ANY, flags=0, name=0, pa=None, file=None, offset=0):
         """uk_vma_map(): (status, where)."""
         level = _LEVELS.get(flags >> 5 & 63)
         if level is None or size == 0 or size % (PAGE << 9 * max(level, 0)) or not is_attr(attr):
@@ -205,12 +245,15 @@ class Model:
         if status != "OK":
             return status, at
         self._remove(where, where + size)
-        kept = flags >> 32 << 32 | (flags & UNINITIALIZED) >> 1
-        shift = pa - where if kind == "dma" else 0
-        area = Area(where, where + size, kind, attr, kept, level, name, shift)
+        kept = flags >> 32 << 32 | (flags & UNINITIALIZED if kind != "file" else 0) >> 1
+        shift = {"dma": (pa or 0) - where, "file": offset - where}.get(kind, 0)
+        area = Area(where, where + size, kind, attr, kept, level, name, shift, file)
         self.areas.append(area)
         if flags & POPULATE:
-            self._supply(area, area.start, area.end)
+            status = self._supply(area, area.start, area.end)
+            if status != "OK":
+                self._remove(area.start, area.end)
+                return status, at
         self._merge()
         return "OK", where
 
@@ -234,6 +277,10 @@ class Model:
         first = bottom if flags & GROWS_UP else bottom + size - premapped
         self._supply(self.find(where), first, first + premapped)
         return "OK", bottom
+
+    def file(self, size, attr, file, offset, at=ANY, flags=0, fd=None):
+        """uk_vma_map_file() of a descriptor, which is for reading: (status, where)."""
+        return self.map("file", size, attr, at, flags, file.text, file=file, offset=offset)
 
     def unmap(self, va, size, flags=0):
         """uk_vma_unmap()."""
@@ -263,10 +310,11 @@ class Model:
             return error
         for area in self.between(va, va + size):
             start, end = max(area.start, va), min(area.end, va + size)
-            if advice & DONTNEED and area.kind == "anon":
+            if advice & DONTNEED and area.kind in ("anon", "file"):
                 self._drop(start, end)
-            if advice & WILLNEED:
-                self._supply(area, start, end)
+            status = self._supply(area, start, end) if advice & WILLNEED else "OK"
+            if status != "OK":
+                return status
         return "OK"
 
     # -- accesses ---------------------------------------------------------------------------------------
@@ -278,12 +326,13 @@ class Model:
             return "nothing"
         allowed = bool(area.attr & _RIGHT[access])
         if page not in self.present and not (
-            allowed and self.paging and area.has_memory and not area.is_guard(page)
+            allowed and self.paging and area.has_memory and not area.is_guard(page) and area.reaches(page)
         ):
             return "nothing"
         if page not in self.present:
             first = page & -area.page
-            self.present.update(range(first, first + area.page, PAGE))
+            for each in range(first, first + area.page, PAGE):
+                self._make_present(area, each)
         return "ok" if allowed else "permission"
 
 

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from harness import Kernel
 from tests.uk.guest import Guest
 from tests.uk.machine import run_steps
+from tests.uk.machine_files import FilesMachine
 
 _SEEDS = 1 << 32  # where a slice goes on when its seed gave fewer steps than it should
 _LINES = 10  # of progress where there is no terminal
@@ -38,7 +39,7 @@ def _guest(elf):
 def _slice(elf, seed, steps):
     """How many steps it had, or the text of its failure."""
     try:
-        return run_steps(_guest(elf), seed, _SEEDS, steps)
+        return run_steps(_guest(elf), seed, _SEEDS, steps, FilesMachine)
     except Exception:  # noqa: BLE001 - whatever it is, it is what this was run for
         return traceback.format_exc()
 

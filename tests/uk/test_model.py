@@ -7,6 +7,7 @@ import pytest
 
 from tests.uk.guest import Guest
 from tests.uk.machine import run_steps
+from tests.uk.machine_files import FilesMachine
 
 SHARDS, SHARD_STEPS = 20, 1000
 
@@ -15,4 +16,4 @@ SHARDS, SHARD_STEPS = 20, 1000
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_engine_does_what_its_model_does(small_kernel, shard):
     """Random sequences; together 20 000 steps for each image."""
-    run_steps(Guest(small_kernel), shard, SHARDS, SHARD_STEPS)
+    run_steps(Guest(small_kernel), shard, SHARDS, SHARD_STEPS, FilesMachine)
