@@ -39,7 +39,7 @@ DIFFERENCES = (
 def info(elf: Path, as_json: bool, **options: Any) -> None:
     """Say what machine a kernel runs on, what was built, and how the machine differs from hardware."""
     with boot(elf, **options) as kernel:
-        found = {**_image(kernel), **_machine(kernel, options), **_translation(kernel)}
+        found = {**_image(kernel), **_machine(kernel, options), **_translation(kernel), **_frames(kernel)}
     if as_json:
         show_json({**found, "differences": list(DIFFERENCES)})
     else:
@@ -74,6 +74,16 @@ def _translation(kernel: Kernel) -> dict[str, Any]:
     }
 
 
+def _frames(kernel: Kernel) -> dict[str, Any]:
+    """What memory is used for after boot, where the kernel has the interface to ask."""
+    if "vmm_stats" not in kernel.image.functions:
+        return {}
+    stats = kernel.new("vmm_stats_t")
+    kernel.vmm_stats(stats)
+    prefix = "frames_"
+    return {"frames": {n.removeprefix(prefix): c for n, c in stats.as_dict().items() if n.startswith(prefix)}}
+
+
 def _wide_asid(tcr: int) -> bool:
     return bool(fields("TCR_EL1", tcr)["AS"])
 
@@ -103,6 +113,8 @@ def _words(name: str, value: Any) -> str:
         return format_size(value)
     if name.endswith("_half"):
         return f"{value['va_bits']} bits of VA, {format_size(value['granule'])} granule"
+    if name == "frames":
+        return ", ".join(f"{count:,} {purpose}" for purpose, count in value.items())
     if name == "asid_bits":
         return f"{value['used']} in use, of {value['cpu']} that the CPU has"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -175,6 +175,8 @@ int vmm_stats(vmm_stats_t *out)
         .frames_table = frames_count(FRAME_TABLE),
         .frames_object = frames_count(FRAME_OBJECT),
         .frames_region = frames_count(FRAME_REGION),
+        .frames_page = frames_count(FRAME_PAGE),
+        .frames_file = frames_count(FRAME_FILE),
         .address_spaces = address_space_count(),
         .regions = regions_count(),
     };

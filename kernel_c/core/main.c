@@ -59,6 +59,25 @@ static void frames_start(void)
     frames_add(boot.start, boot.end);
 }
 
+/* Of a piece that is free by now, what the initrd had: its pages were in no piece before. */
+static void initrd_add(struct range piece)
+{
+    paddr_t start = max_u64(piece.start, align_down(platform.initrd.start, PAGE_SIZE));
+    paddr_t end = min_u64(piece.end, align_up(platform.initrd.end, PAGE_SIZE));
+
+    if (start < end) {
+        frames_add(start, end);
+    }
+}
+
+/* Its files are copies: the archive is memory like any other when they are made. */
+static void initrd_load(void)
+{
+    files_load(platform.initrd);
+    platform_release(&platform, platform.initrd);
+    platform_each(&platform, arch_ram_limit(), false, initrd_add);
+}
+
 static uint64_t memory_size(void)
 {
     uint64_t size = 0;
@@ -80,7 +99,7 @@ _Noreturn void kernel_main(const void *fdt, paddr_t fdt_pa)
     platform_each(&platform, arch_ram_limit(), true, arch_map_ram);
     frames_start();
     vmm_init();
-    files_load(platform.initrd);
+    initrd_load();
     with_tour = platform_argument(&platform, "tour");
     arch_boot_done();
     if (with_tour) {

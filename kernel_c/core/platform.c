@@ -23,6 +23,18 @@ void platform_reserve(struct platform *platform, struct range range, bool unmapp
     range_add(platform->reserved, &platform->reserved_count, range);
 }
 
+void platform_release(struct platform *platform, struct range range)
+{
+    for (size_t i = 0; i < platform->reserved_count; i++) {
+        if (platform->reserved[i].start == range.start && platform->reserved[i].end == range.end) {
+            platform->reserved_count--;
+            platform->reserved[i] = platform->reserved[platform->reserved_count];
+            platform->unmapped[i] = platform->unmapped[platform->reserved_count];
+            return;
+        }
+    }
+}
+
 static bool is_memory(const struct fdt *fdt, int node)
 {
     const char *type = fdt_string(fdt, node, "device_type");

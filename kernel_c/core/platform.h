@@ -27,6 +27,9 @@ void platform_read(struct platform *platform, const void *fdt_blob, paddr_t fdt_
 
 void platform_reserve(struct platform *platform, struct range range, bool unmapped);
 
+/* Take back one platform_reserve() of this range, if there was one. */
+void platform_release(struct platform *platform, struct range range);
+
 /*
  * Call each() for every whole-page piece of memory below limit that no reserved range touches;
  * with only_unmapped, reserved ranges that are mapped all the same do not count.

@@ -187,6 +187,7 @@ def test_info_states_what_is_emulated(command: Callable, kernel_elf: Path) -> No
     assert data["user_half"]["va_bits"] in (39, 48)
     assert data["asid_bits"] == {"cpu": 16, "used": 16}
     assert data["compiler"]
+    assert data["frames"]["total"] == sum(data["frames"].values()) - data["frames"]["total"] > 0
     text = command("info", "--elf", kernel_elf).out
     assert all(each[:30] in text for each in data["differences"])
 

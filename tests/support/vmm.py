@@ -24,6 +24,8 @@ class Stats(NamedTuple):
     frames_table: int
     frames_object: int
     frames_region: int
+    frames_page: int
+    frames_file: int
     address_spaces: int
     regions: int
 
@@ -112,7 +114,7 @@ class Vmm:
     def stats(self):
         """What vmm_stats() says."""
         assert self.kernel.vmm_stats(self._stats) == 0
-        return Stats(*struct.unpack("<7Q", bytes(self._stats)))
+        return Stats(*struct.unpack("<9Q", bytes(self._stats)))
 
     def regions(self, space):
         """The regions in the order in which vmm_address_space_region_next() gives them."""

@@ -125,6 +125,18 @@ class FilesMachine(EngineMachine):
         arguments = {"size": size, "attr": attr, "at": at, "fd": fd, "offset": offset * PAGE}
         self.map_both("file", size, flags, size, arguments | {"file": self.opened[fd]}, failure)
 
+    @precondition(lambda self: any(area.file for area in self.model.areas))
+    @rule(pick=picks, page=st.integers(0, 16))
+    def use(self, pick, page):
+        """Read any page of a mapping, where near() is but around its ends."""
+        areas = [area for area in self.model.areas if area.file is not None]
+        area = areas[pick % len(areas)]
+        va = area.start + page * PAGE % (area.end - area.start)
+        found = self.vas.load(va)
+        assert (found is not None) == (self.model.access("r", va) == "ok")
+        if found is not None:
+            self.compare_word(va, "r", found)
+
     @precondition(lambda self: self.model.tails)
     @rule(pick=picks)
     def look(self, pick):

@@ -11,7 +11,8 @@ from harness.errors import MachineError
 from harness.kernel.inject import fail_nth
 from harness.machine.initrd import entry, from_folder, pack, trailer
 from tests.support.files import Files, pattern
-from tests.support.vmm import PAGE
+from tests.support.frames import drain
+from tests.support.vmm import PAGE, Vmm
 
 REGULAR, LINK, DEVICE, FOLDER = 0o100644, 0o120777, 0o020600, 0o040755
 
@@ -75,6 +76,18 @@ def test_the_later_of_two_files_of_one_name_stays(boot_kernel):
     """As when an archive is unpacked to disk."""
     archive = entry("f", REGULAR, b"first and longer") + entry("./f", REGULAR, b"second") + trailer()
     assert Files(boot_kernel(initrd=archive)).content("/f") == b"second"
+
+
+@pytest.mark.parametrize("size", [1, PAGE - 1, PAGE, 5 * PAGE + 100])
+def test_the_archive_gives_its_memory_back(kernel, boot_kernel, size):
+    """All pages of it, whole or not: what is not free is in use by the files, which are copies."""
+    other = boot_kernel(initrd=pack({"f": pattern(size)}).ljust(size, b"\0"))
+    books, plain = Vmm(other).stats(), Vmm(kernel).stats()
+    assert (books.frames_total, books.frames_file > 0) == (plain.frames_total, True)
+    assert books.frames_free == books.frames_total - books.frames_file - books.frames_object
+    assert other.frames_check()
+    drain(other)
+    assert Files(other).content("/f") == pattern(size)
 
 
 @pytest.mark.parametrize(

@@ -463,3 +463,13 @@ def test_file_of_the_initrd_is_mapped(boot_kernel):
     va = files.map(files.kernel_vas, kernel.file_open("lib/data", kernel.FILE_READ), SIZE)
     assert files.peek(va, SIZE) == padded(CONTENT)
     assert files.vmas(files.kernel_vas)[0][2] == "/lib/data"
+
+
+def test_statistics_tell_files_from_their_mappings(kernel, files, vmm):
+    """Content and its tables apart from the pages of a mapping; all purposes make the total."""
+    fd = files.make("/f", CONTENT)
+    va = files.map(files.kernel_vas, fd, SIZE)
+    files.peek(va, 2 * PAGE)
+    now = vmm.stats()
+    assert (now.frames_file, now.frames_page) == (4 + 1, 2)
+    assert now.frames_total == sum(now[1:7])

@@ -183,6 +183,7 @@ class Sequence:
         assert (now.frames_table, now.frames_region) == (tables, frames)
         assert now.regions == sum(len(space.regions) for space in self.spaces)
         used = now.frames_table + now.frames_region + now.frames_object
+        assert (now.frames_page, now.frames_file) == (0, 0)
         assert now.frames_free == self.empty.frames_free - used
         assert self.kernel.frames_check()
         assert all(self.kernel.vma_tree_check(space.handle.vas.vmas) for space in self.spaces)

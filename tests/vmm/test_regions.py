@@ -185,7 +185,7 @@ def test_regions_are_listed_in_order_of_va(vmm, space):
 def test_statistics_count_what_is_there(vmm):
     """Frames by purpose, address spaces, regions; free and used make the total."""
     empty = vmm.stats()
-    assert empty[2:] == (0, 0, 0, 0, 0)
+    assert empty[2:] == (0,) * 7
     assert empty.frames_free == empty.frames_total > 0
     space = vmm.space()
     vmm.create(space, PAGE)

@@ -40,6 +40,8 @@ typedef struct {
     size_t frames_table;  /* holding translation tables */
     size_t frames_object; /* holding the VMM's own objects */
     size_t frames_region; /* backing regions */
+    size_t frames_page;   /* backing other VMAs */
+    size_t frames_file;   /* content of files, or tables of such */
     size_t address_spaces;
     size_t regions;
 } vmm_stats_t;

@@ -13,7 +13,7 @@
 /*
  * Virtual address spaces (VAS) made of virtual memory areas (VMA): Unikraft's interface, over the
  * same engine as lukos/vmm.h. All functions return 0 or a negative errno unless they say
- * otherwise, and one that fails has changed nothing.
+ * otherwise, and one that fails has changed nothing (but see uk_vma_advise()).
  *
  *   0 ┌───────────┐
  *     │           │
@@ -218,6 +218,11 @@ int uk_vma_set_attr(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long
 #define UK_VMA_ADV_EXTF_BITS UK_VMA_ADV_EXTF_SHIFT
 #define UK_VMA_ADV_EXTF_MASK ((1UL << UK_VMA_ADV_EXTF_BITS) - 1)
 
+/*
+ * Tell what will be done with the range, VMA by VMA from below. As advice may always be taken in
+ * part, so may it be when this fails (-ENOMEM, -EFAULT: a file ends before): the same call makes
+ * up for the rest. VMAs that have no use for it ignore it.
+ */
 int uk_vma_advise(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long advice,
                   unsigned long flags);
 
