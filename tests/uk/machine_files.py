@@ -122,15 +122,31 @@ class FilesMachine(EngineMachine):
             at, size = at & -LARGE, LARGE
         if flags & REPLACE:
             flags &= ~POPULATE
-        arguments = {"size": size, "attr": attr, "at": at, "fd": fd, "offset": offset * PAGE}
+        self.map_open(fd, size, attr, at, offset * PAGE, flags, failure)
+
+    def map_open(self, fd, size, attr, at, offset, flags, failure):
+        """What a descriptor stands for, in kernel and model."""
+        arguments = {"size": size, "attr": attr, "at": at, "fd": fd, "offset": offset}
         self.map_both("file", size, flags, size, arguments | {"file": self.opened[fd]}, failure)
 
-    @precondition(lambda self: any(area.file for area in self.model.areas))
+    @property
+    def mappings(self):
+        """The VMAs of files."""
+        return [area for area in self.model.areas if area.file is not None]
+
+    @precondition(lambda self: self.opened and self.mappings)
+    @rule(pick=picks, length=st.integers(1, 3), further=st.sampled_from([0, 0, PAGE]), failure=failures)
+    def map_behind(self, pick, length, further, failure):
+        """Behind a mapping, where it ends in the file, or a page on: only the former makes them one."""
+        fd, area = self.fd(pick), self.mappings[pick % len(self.mappings)]
+        offset = max(area.end + area.shift, 0) + further
+        self.map_open(fd, length * PAGE, area.attr, area.end, offset, 0, failure)
+
+    @precondition(lambda self: self.mappings)
     @rule(pick=picks, page=st.integers(0, 16))
     def use(self, pick, page):
         """Read any page of a mapping, where near() is but around its ends."""
-        areas = [area for area in self.model.areas if area.file is not None]
-        area = areas[pick % len(areas)]
+        area = self.mappings[pick % len(self.mappings)]
         va = area.start + page * PAGE % (area.end - area.start)
         found = self.vas.load(va)
         assert (found is not None) == (self.model.access("r", va) == "ok")
