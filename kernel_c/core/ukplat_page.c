@@ -91,7 +91,7 @@ int ukplat_page_unmap(struct uk_pagetable *pt, __vaddr_t vaddr, unsigned long pa
     if (pt != NULL && vaddr == __VADDR_ANY) {
         vaddr = vmm_arch_range_start(pt);
         pages = (vmm_arch_range_end(pt) - vaddr) / PAGE_SIZE;
-        flags &= ~(unsigned long)(PAGE_FLAG_SIZE_MASK << PAGE_FLAG_SIZE_SHIFT);
+        flags &= ~(PAGE_FLAG_SIZE_MASK << PAGE_FLAG_SIZE_SHIFT);
     }
     status = ukplat_pages(pt, vaddr, pages, flags, &range);
     if (status == 0) {

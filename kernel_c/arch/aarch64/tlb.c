@@ -88,6 +88,12 @@ void tlb_flush_asid(asid_tag_t tag)
     }
 }
 
+void tlb_flush_va(vaddr_t va)
+{
+    TLBI(vaae1is, operand(va, 0));
+    dsb_ish();
+}
+
 void tlb_flush_all(void)
 {
     __asm__ volatile("tlbi vmalle1is" : : : "memory");

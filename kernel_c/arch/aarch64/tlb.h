@@ -46,6 +46,9 @@ void tlb_flush(const struct tlb_gather *gather);
 void tlb_flush_asid(asid_tag_t tag);
 void tlb_flush_all(void);
 
+/* The same for one address, of all tags; whoever calls waits for his stores. */
+void tlb_flush_va(vaddr_t va);
+
 /*
  * New entries become usable: after this a walk, by any CPU, sees what pte_make() stored. An
  * invalid entry is never cached, so no TLBI is needed.

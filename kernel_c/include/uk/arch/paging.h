@@ -40,6 +40,23 @@
 #define PAGE_ALIGN_DOWN(addr) PAGE_Lx_ALIGN_DOWN(addr, PAGE_LEVEL)
 #define PAGE_ALIGNED(addr) PAGE_Lx_ALIGNED(addr, PAGE_LEVEL)
 
+#define PAGE_LARGE_ALIGN_UP(addr) PAGE_Lx_ALIGN_UP(addr, PAGE_LARGE_LEVEL)
+#define PAGE_LARGE_ALIGN_DOWN(addr) PAGE_Lx_ALIGN_DOWN(addr, PAGE_LARGE_LEVEL)
+#define PAGE_LARGE_ALIGNED(addr) PAGE_Lx_ALIGNED(addr, PAGE_LARGE_LEVEL)
+#define PAGE_HUGE_ALIGN_UP(addr) PAGE_Lx_ALIGN_UP(addr, PAGE_HUGE_LEVEL)
+#define PAGE_HUGE_ALIGN_DOWN(addr) PAGE_Lx_ALIGN_DOWN(addr, PAGE_HUGE_LEVEL)
+#define PAGE_HUGE_ALIGNED(addr) PAGE_Lx_ALIGNED(addr, PAGE_HUGE_LEVEL)
+
+/* Pages that len bytes take. */
+#define PAGE_COUNT(len) DIV_ROUND_UP((len), PAGE_SIZE)
+
+/* Tables of a level that so many pages, or tables of the level below, need; of all levels. */
+#define PT_Lx_PT_PAGES(lvl, pages) DIV_ROUND_UP((pages), PT_Lx_PTES(lvl))
+#define PT_PAGES(pages)                                                       \
+    (PT_Lx_PT_PAGES(0, pages) + PT_Lx_PT_PAGES(1, PT_Lx_PT_PAGES(0, pages)) + \
+     PT_Lx_PT_PAGES(2, PT_Lx_PT_PAGES(1, PT_Lx_PT_PAGES(0, pages))) +         \
+     PT_Lx_PT_PAGES(3, PT_Lx_PT_PAGES(2, PT_Lx_PT_PAGES(1, PT_Lx_PT_PAGES(0, pages)))))
+
 /* What a page may be used for, and of what kind of memory it is (uk/asm/paging.h). */
 #define PAGE_ATTR_PROT_RW (PAGE_ATTR_PROT_READ | PAGE_ATTR_PROT_WRITE)
 #define PAGE_ATTR_PROT_RX (PAGE_ATTR_PROT_READ | PAGE_ATTR_PROT_EXEC)
@@ -48,5 +65,29 @@
 /* No address; as an argument: any. */
 #define __VADDR_ANY __VADDR_INV
 #define __PADDR_ANY __PADDR_INV
+
+/* Non-zero when hardware can translate, or refer to, all of the range. */
+int ukarch_vaddr_isvalid(__vaddr_t addr);
+int ukarch_vaddr_range_isvalid(__vaddr_t start, __sz len);
+int ukarch_paddr_isvalid(__paddr_t addr);
+int ukarch_paddr_range_isvalid(__paddr_t start, __sz len);
+
+/*
+ * Entries of a table, as ukplat_pt_walk() finds it. What is valid may become invalid, or get other
+ * rights, by one store; for anything else it has to be invalid, and the TLB to know, first
+ * (-EINVAL). Nothing is told to the TLB; frames and tables are the caller's.
+ */
+int ukarch_pte_read(__vaddr_t pt_vaddr, unsigned int lvl, unsigned int idx, __pte_t *pte);
+int ukarch_pte_write(__vaddr_t pt_vaddr, unsigned int lvl, unsigned int idx, __pte_t pte);
+
+/* Let every CPU forget what it knows of an address, or of all; what was stored before counts. */
+void ukarch_tlb_flush_entry(__vaddr_t vaddr);
+void ukarch_tlb_flush(void);
+
+/*
+ * The table at the top of the low half; of the kernel's where no page table is active. Another is
+ * made the active one by ukplat_pt_set_active(), which knows its ASID.
+ */
+__paddr_t ukarch_pt_read_base(void);
 
 #endif

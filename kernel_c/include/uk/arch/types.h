@@ -24,7 +24,9 @@ typedef uint64_t __paddr_t;
 #ifndef __NULL
 #define __NULL NULL
 #endif
+#define __PADDR_MIN 0
 #define __PADDR_MAX UINT64_MAX
+#define __VADDR_MIN 0
 #define __VADDR_MAX UINTPTR_MAX
 
 #endif
