@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from harness.bench import calls, growth
 from harness.bench.calls import Costs
+from harness.bench.ground import Cost
 from harness.bench.growth import Growth, Progress
 from harness.errors import HarnessError
 from harness.image import ElfImage
@@ -51,6 +53,24 @@ class Figures:
                 found[f"{name}, N = {count}, TLBI"] = cost.tlbi
                 found[f"{name}, N = {count}, DSB"] = cost.dsb
         return found | dict(zip(("smallest VMA", "largest VMA"), self.growth.metadata, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for from_json()."""
+        operations = {
+            name: {str(count): asdict(cost) for count, cost in costs.items()}
+            for name, costs in self.growth.costs.items()
+        }
+        return {"calls": self.calls, "operations": operations, "bytes": list(self.growth.metadata)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Figures:
+        """What to_json() gave. Raises KeyError, TypeError, ValueError or AttributeError for anything else."""
+        costs = {
+            name: {int(count): Cost(**cost) for count, cost in by_count.items()}
+            for name, by_count in data["operations"].items()
+        }
+        low, high = data["bytes"]
+        return cls(dict(data["calls"]), Growth(costs, (low, high)))
 
 
 def measure(image: ElfImage, scope: Scope, progress: Progress = lambda: None) -> Figures:

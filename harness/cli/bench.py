@@ -57,24 +57,36 @@ class _Results:
 )
 @click.option(
     "--write-baseline",
-    "committed",
+    "written",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Only count, and put the counts of this compiler into FILE.",
 )
+@click.option(
+    "--committed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Run nothing: show what --write-baseline put into FILE.",
+)
 @json_option
 def bench(
-    elf: Path, debug_elf: Path | None, drawing: Path | None, committed: Path | None, as_json: bool
+    elf: Path,
+    debug_elf: Path | None,
+    drawing: Path | None,
+    written: Path | None,
+    committed: Path | None,
+    as_json: bool,
 ) -> None:
     """Count the instructions of the VMM's calls, with up to 100 000 VMAs, and time the reset of a test.
 
     Everything is counted on two boots; it fails where they differ.
     """
-    image = load(elf)
     if committed is not None:
-        with _progress(2 * figures.COMMITTED.steps) as advance:
-            counts = figures.measure_twice(image, figures.COMMITTED, advance).flat()
-        baseline.write(committed, producer(image), counts)
+        _show_committed(baseline.read(committed), as_json)
+        return
+    image = load(elf)
+    if written is not None:
+        _write(image, written)
         return
     results = _measure(image, _debug_image(elf, debug_elf))
     if drawing is not None:
@@ -84,6 +96,26 @@ def bench(
         show_json(_data(results))
     else:
         show(_report(results))
+
+
+def _show_committed(known: dict[str, Figures], as_json: bool) -> None:
+    if as_json:
+        show_json({compiler: growth_data(found.growth) for compiler, found in known.items()})
+        return
+    for compiler, found in known.items():
+        show(Group(Text(compiler, "bold"), *_bounded(found.growth)))
+
+
+def _write(image: ElfImage, path: Path) -> None:
+    with _progress(2 * figures.COMMITTED.steps) as advance:
+        found = figures.measure_twice(image, figures.COMMITTED, advance)
+    baseline.write(path, producer(image), found)
+
+
+def _bounded(growth: Growth) -> list[RenderableType]:
+    """What is asked for and what there is."""
+    tables = growth_report.asked_table(growth), Text(), growth_report.barrier_table(growth)
+    return [*tables, Text(growth_report.SOURCE, "dim")]
 
 
 def _debug_image(elf: Path, wanted: Path | None) -> ElfImage | None:
@@ -131,8 +163,7 @@ def _report(results: _Results) -> RenderableType:
     found = results.figures
     parts: list[RenderableType] = [
         Text.assemble(("instructions retired", "bold"), f"  {results.image.path}, {producer(results.image)}"),
-        *(Text(), growth_report.asked_table(found.growth), Text()),
-        *(growth_report.barrier_table(found.growth), Text(growth_report.SOURCE, "dim"), Text()),
+        *(Text(), *_bounded(found.growth), Text()),
         *(Chart(growth_report.lines(found.growth), growth_report.ACROSS), Text()),
         *(call_report.by_size(found.calls), Text(), call_report.others(found.calls)),
         Text("the same on two boots\n", "dim"),

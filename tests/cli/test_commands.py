@@ -14,7 +14,7 @@ from harness import Kernel
 from harness.bench import baseline, calls, figures, timing
 from harness.cli import cli
 from harness.image import ElfImage
-from harness.report.data import tables_data
+from harness.report.data import growth_data, tables_data
 from harness.report.producer import producer
 
 CREATE = "s = vmm_address_space_create()"
@@ -239,8 +239,13 @@ def test_bench_writes_the_baseline_that_the_suite_compares_with(
     result = command("bench", "--elf", elf, "--write-baseline", path)
     assert (result.status, result.out) == (0, "")
     image = ElfImage.load(elf)
-    counts = baseline.read(path, producer(image))
-    assert counts == figures.measure(image, figures.COMMITTED).flat()
+    found = baseline.read(path)
+    assert found == {producer(image): figures.measure(image, figures.COMMITTED)}
+    shown = command("bench", "--committed", path)
+    assert shown.out.startswith(f"{producer(image)}\n")
+    assert "map 1 page, address chosen" in shown.out
+    data = command("bench", "--committed", path, "--json").data
+    assert data == {producer(image): growth_data(found[producer(image)].growth)}
 
 
 @pytest.mark.usefixtures("quick")
