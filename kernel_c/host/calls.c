@@ -4,6 +4,7 @@
 #include "lib/bits.h"
 #include "lukos/files.h"
 #include "lukos/shared_memory.h"
+#include "lukos/vas.h"
 #include <uk/nofault.h>
 
 /* Calls of the core's interfaces as commands. Arguments are as the table at the end says. */
@@ -62,6 +63,15 @@ static void run_set_attr(const uint64_t *a, struct reply *reply)
 static void run_advise(const uint64_t *a, struct reply *reply)
 {
     reply_status(reply, uk_vma_advise(vas_of(a[0]), a[1], a[2], a[3], a[4]));
+}
+
+/* A limit of 0 is none. */
+static void run_limits(const uint64_t *a, struct reply *reply)
+{
+    size_t resident = a[1] / PAGE_SIZE;
+
+    reply_status(reply, vas_set_limits(vas_of(a[0]), resident == 0 ? SIZE_MAX : resident,
+                                       a[2] == 0 ? SIZE_MAX : a[2]));
 }
 
 static void run_paging(const uint64_t *a, struct reply *reply)
@@ -258,5 +268,6 @@ const struct operation host_calls[] = {
     {"read", run_read, {ARG_SMALL, ARG_SIZE}},
     {"unlink", run_unlink, {ARG_SMALL}},
     {"fail", run_fail, {ARG_SMALL}},
+    {"limits", run_limits, {ARG_VAS, ARG_SIZE, ARG_SMALL}},
 };
 const size_t host_call_count = ARRAY_SIZE(host_calls);

@@ -40,6 +40,15 @@ static bool is_guard(const struct uk_vma *vma, vaddr_t va)
                                              va >= vma->end - UK_VMA_STACK_TOP_GUARD_SIZE);
 }
 
+/* Frames of the VAS in hand that count as resident (lukos/vas.h). */
+static size_t resident;
+
+/* Neither somebody else's memory nor shared memory, which has the frames of a file. */
+static bool is_resident(const struct uk_vma *vma, paddr_t pa)
+{
+    return vma->ops != &uk_vma_dma_ops && frame_of(pa)->purpose != FRAME_FILE;
+}
+
 static void page_check(void *argument, const struct fake_page *page)
 {
     const unsigned long type = (unsigned long)PAGE_ATTR_TYPE_MASK << PAGE_ATTR_TYPE_SHIFT;
@@ -61,6 +70,7 @@ static void page_check(void *argument, const struct fake_page *page)
         }
         (*leaves_of(page->pa + offset))++;
     }
+    resident += is_resident(vma, page->pa) ? PAGE_Lx_SIZE(page->level) / PAGE_SIZE : 0;
 }
 
 /* Frames of VMAs: each has a reference for each page that maps it, and none has no page. */
@@ -81,17 +91,51 @@ static void references_check(void)
     }
 }
 
+/* Whether these neighbours have to be one VMA; types that have a say of their own are left out. */
+static bool should_be_one(const struct uk_vma *below, const struct uk_vma *above)
+{
+    return above != NULL && below->end == above->start && below->ops == above->ops &&
+           below->ops->merge == NULL && below->attr == above->attr &&
+           below->flags == above->flags && below->page_lvl == above->page_lvl &&
+           below->name == above->name;
+}
+
+static size_t vmas_of(struct uk_vas *vas)
+{
+    size_t count = 0;
+
+    for (const struct uk_vma *vma = uk_vma_first(vas); vma != NULL; vma = uk_vma_next(vma)) {
+        if (should_be_one(vma, uk_vma_next(vma))) {
+            panic("VMAs that meet at 0x%lx are not merged", vma->end);
+        }
+        count++;
+    }
+    return count;
+}
+
+static void vas_check(struct uk_vas *vas)
+{
+    if (!vma_tree_check(&vas->vmas)) {
+        panic("the tree of a VAS is broken");
+    }
+    if (!fake_tlb_agrees(vas->pt)) {
+        panic("the TLB has an old translation");
+    }
+    resident = 0;
+    if (fake_each_page(vas->pt, page_check, vas) != 0) {
+        panic("a VAS has tables that hold nothing");
+    }
+    if (vas->counts.resident != resident || vas->counts.vmas != vmas_of(vas)) {
+        panic("a VAS has %zu resident frames and %zu VMAs, and counts %zu and %zu", resident,
+              vmas_of(vas), vas->counts.resident, vas->counts.vmas);
+    }
+}
+
 void host_check(void)
 {
     memset(leaves, 0, (ram_end - FAKE_RAM_BASE) / PAGE_SIZE * sizeof(*leaves));
     for (unsigned i = 0; i < HOST_VASES; i++) {
-        if (!vma_tree_check(&host_vas[i]->vmas)) {
-            panic("the tree of VAS %u is broken", i);
-        }
-        if (!fake_tlb_agrees(host_vas[i]->pt)) {
-            panic("the TLB has an old translation of VAS %u", i);
-        }
-        (void)fake_each_page(host_vas[i]->pt, page_check, host_vas[i]);
+        vas_check(host_vas[i]);
     }
     references_check();
     if (!frames_check()) {

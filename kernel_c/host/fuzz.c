@@ -2,6 +2,7 @@
 #include "fake.h"
 #include "host.h"
 #include "lib/bits.h"
+#include "lukos/files.h"
 #include "lukos/vas.h"
 
 /*
@@ -74,7 +75,7 @@ static uint64_t argument(enum argument what, uint8_t byte, struct call *call)
     case ARG_FLAGS:
         return byte >= 224 ? UK_VMA_FLAG_STRICT_VMA_CHECK : 0;
     case ARG_SOURCE:
-        return call->kind == HOST_KIND_FILE ? (3 + byte % 4U) | (uint64_t)(byte >> 4) << 44
+        return call->kind == HOST_KIND_FILE ? (3 + byte % 2U) | (uint64_t)(byte >> 5) << 44
                                             : host_dma + byte % 16 * PAGE_SIZE;
     case ARG_ADVICE:
         return (byte & 3) | ((byte & 4) != 0 ? VAS_ADV_PROMOTE : 0);
@@ -110,10 +111,21 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
+/* An open file and shared memory to map, so that inputs need not find out how to make them. */
+static void prepare(void)
+{
+    int fd = file_open("/a", FILE_RW | FILE_CREATE);
+
+    (void)file_write(fd, host_buffer, HOST_BUFFER_SIZE);
+    (void)shared_memory_create(8 * PAGE_SIZE, host_shared(0));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct reply reply;
     struct input input = {data, data + size};
+
+    prepare();
 
     for (unsigned i = 0; i < COMMANDS_MAX && input.at < input.end; i++) {
         run_one(&input, &reply);

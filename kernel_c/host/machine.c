@@ -3,6 +3,7 @@
 #include "host.h"
 #include "lib/assert.h"
 #include "lukos/files.h"
+#include "lukos/vas.h"
 
 /* The VASes that commands are about: made, and emptied again. */
 
@@ -87,6 +88,7 @@ void host_reset(void)
     (void)vmm_address_space_activate(NULL);
     uk_vas_destroy(host_vas[0]);
     uk_vas_paging_restoref(host_vas[0], 0);
+    (void)vas_set_limits(host_vas[0], SIZE_MAX, SIZE_MAX);
     while ((space = vmm_address_space_next(NULL)) != NULL) {
         if (vmm_address_space_destroy(space) != 0) {
             panic("an address space cannot be destroyed: %d", vmm_last_error());

@@ -87,7 +87,10 @@ static void add_page(void *argument, const struct fake_page *page)
 /* Four numbers each, and last the number of tables. */
 static void ask_pages(const uint64_t *a, struct reply *reply)
 {
-    reply_add(reply, fake_each_page(host_vas[a[0] % HOST_VASES]->pt, add_page, reply));
+    const struct uk_pagetable *pt = host_vas[a[0] % HOST_VASES]->pt;
+
+    (void)fake_each_page(pt, add_page, reply);
+    reply_add(reply, vmm_arch_tables(pt));
 }
 
 static void ask_peek(const uint64_t *a, struct reply *reply)

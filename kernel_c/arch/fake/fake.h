@@ -27,7 +27,10 @@ void fake_start(size_t ram_size);
  */
 struct user_exit fake_user_access(enum user_access access, vaddr_t va, uint64_t *value);
 
-/* Each page of the context, in order of address; the number of tables. attr: PAGE_ATTR_*. */
+/*
+ * Each page of the context, in order of address, with attr of PAGE_ATTR_*. The number of tables that
+ * hold nothing and are not the top one: none may.
+ */
 struct fake_page {
     vaddr_t va;
     paddr_t pa;

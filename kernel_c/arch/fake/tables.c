@@ -117,12 +117,12 @@ unsigned long attributes_decode(__pte_t pte)
 struct visit {
     fake_visit_t visit;
     void *argument;
-    size_t tables;
+    size_t empty; /* tables below the root */
 };
 
 static void each_below(struct visit *visit, __pte_t *table, unsigned level, vaddr_t base)
 {
-    visit->tables++;
+    visit->empty += level != ROOT_LEVEL && table_is_empty(table);
     for (size_t i = 0; i < PT_PTES_PER_LEVEL; i++) {
         struct fake_page page = {.va = base + (i << PAGE_Lx_SHIFT(level)), .level = level};
         __pte_t pte = entry_load(table_entry(table, page.va, level));
@@ -143,5 +143,5 @@ size_t fake_each_page(const struct uk_pagetable *context, fake_visit_t visit, vo
 
     each_below(&all, context_root(context), ROOT_LEVEL,
                context == &kernel_context ? FAKE_WINDOW : 0);
-    return all.tables;
+    return all.empty;
 }
