@@ -35,7 +35,7 @@ KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY: # keep stamps
-.PHONY: help run test soak coverage determinism lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
+.PHONY: help run test soak coverage determinism mutants lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,10 @@ coverage: $(KERNELS) host $(VENV)/.have-test ## which lines and branches of the 
 STEPS ?= 100000
 soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=... at least, SEED=... to repeat a run
 	@$(BIN)/python -m tests.uk.soak --elf $(KERNEL) --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: $(KERNEL) $(VENV)/.have-test ## change one instruction at a time: do the tests notice? Goes on where it was interrupted
+	@$(BIN)/python -m harness mutants --elf $(KERNEL) --folder $(BUILD)/mutants --reasons tests/coverage/survivors.toml \
+	    $(if $(ARGS),$(ARGS),--summary tests/coverage/mutants.json)
 
 # A part of the suite that has something of each kind, twice.
 STATES := $(BUILD)/states.json

@@ -16,6 +16,7 @@ from harness.cli.bench import bench
 from harness.cli.call import call
 from harness.cli.info import info
 from harness.cli.interrupt import interruptible
+from harness.cli.mutants import mutants_command
 from harness.cli.run import run
 from harness.cli.symbols import symbols
 from harness.cli.tables import tables
@@ -29,7 +30,7 @@ def cli() -> None:
     """Run AArch64 kernels on an emulated CPU whose MMU is on, and look at their translation tables."""
 
 
-for command in (run, tables, symbols, call, info, bench):
+for command in (run, tables, symbols, call, info, bench, mutants_command):
     cli.add_command(command)
 
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from itertools import pairwise
@@ -81,6 +82,22 @@ class ElfImage:
             why = error.strerror or str(error)
             raise ImageError(f"{where}: cannot be read: {why}; build it, or name another file") from error
         return cls(data, where)
+
+    def patched(self, address: int, data: bytes) -> Self:
+        """The same image with other bytes at a virtual address; what DWARF says is shared, not read again.
+
+        Raises ImageError where no segment has these bytes in the file.
+        """
+        segments = list(self.segments)
+        for index, each in enumerate(segments):
+            offset = address - each.vaddr
+            if offset >= 0 and offset + len(data) <= len(each.data):
+                changed = each.data[:offset] + data + each.data[offset + len(data) :]
+                segments[index] = replace(each, data=changed)
+                other = copy(self)
+                other.segments = tuple(segments)
+                return other
+        raise ImageError(f"{self.path}: no segment has {len(data)} bytes at {address:#x} to be changed")
 
     def __repr__(self) -> str:
         return f"ElfImage({str(self.path)!r}, entry={self.entry:#x})"

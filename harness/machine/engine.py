@@ -105,7 +105,7 @@ class Engine:
         self._counter = ctypes.c_uint64(0)
         self.retired_limit = UNLIMITED
         self._backed = (0, 0)  # the physical addresses of memory
-        self._block_callback: object = None
+        self._block_callbacks: list[object] = []  # what unicorn calls must live as long as it
 
     @property
     def _cpu(self) -> UcAArch64:
@@ -344,7 +344,8 @@ class Engine:
         No Python code runs for it: unicorn calls `array.insert(engine, address)` itself, where the engine's
         address, as an index, is beyond the end. It costs a tenth of what a hook of the usual kind does.
         """
-        self._block_callback = callback = _BLOCK_ENTERED(trace.insert)
+        callback = _BLOCK_ENTERED(trace.insert)
+        self._block_callbacks.append(callback)
         handle, everywhere = ctypes.c_size_t(), (ctypes.c_uint64(1), ctypes.c_uint64(0))
         where = ctypes.cast(callback, ctypes.c_void_p)
         kind = unicorn_const.UC_HOOK_BLOCK

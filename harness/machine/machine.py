@@ -138,6 +138,8 @@ class Machine:
         self.sysreg = SystemRegisters(self._engine, self._answers.value)
         self._reserved = self._place_boot_data(conduit, bootargs, initrd, reserved)
         self._boot_x0 = RAM_BASE if dtb_in_x0 else 0
+        self.budget_limit = 1 << 62
+        """No run gets more instructions than this, whatever its caller allows."""
 
     def __enter__(self) -> Machine:
         return self
@@ -226,7 +228,7 @@ class Machine:
         """
         for callback in tuple(self._before_run):
             callback()
-        return self._runner.run(budget, until)
+        return self._runner.run(min(budget, self.budget_limit), until)
 
     def before_run(self, callback: Callable[[], None]) -> Watch:
         """Call `callback` at the start of each run, when all is as the guest will find it."""

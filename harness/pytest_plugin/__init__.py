@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.pytest_plugin import coverage, states, tools
+from harness.pytest_plugin import coverage, mutants, states, tools
 from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     coverage.add_options(parser)
     states.add_options(parser)
+    mutants.add_options(parser)
     group.addoption(
         "--kernel-sanitizer",
         choices=("on", "off"),
@@ -66,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.refuse_missing(settings.given)
     coverage.register(config)
     states.register(config)
+    mutants.register(config, close_kernels)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -162,10 +164,16 @@ def _pool(config: pytest.Config) -> Pool:
     return config.stash[_POOL]
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close what is still running."""
+def close_kernels(config: pytest.Config) -> None:
+    """Close what is still running; the next test boots again."""
     if _POOL in config.stash:
         config.stash[_POOL].close()
+        del config.stash[_POOL]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing stays behind."""
+    close_kernels(config)
 
 
 # -- failures -----------------------------------------------------------------------------------------------

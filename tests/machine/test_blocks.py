@@ -63,3 +63,11 @@ def test_counting_is_the_same_with_it(make_bench, asm):
             bench.machine.trace_blocks(lambda entries: None)
         counts.append(bench.run(asm().mov(0, 50).label("x").sub(0, 0, 1).cbnz(0, "x").wfi()).instructions)
     assert counts[0] == counts[1] == 105
+
+
+def test_two_traces_see_the_same(traced, asm):
+    """Each has entries of its own."""
+    other = []
+    traced.machine.trace_blocks(other.extend)
+    traced.run(asm().mov(0, 3).label("again").sub(0, 0, 1).cbnz(0, "again").wfi())
+    assert other == traced.entries != []

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Mutants of a kernel's machine code, each with one instruction changed: does the test suite notice?
+
+mutants.py    which there are        selection.py  which tests execute the instruction
+campaign.py   runs them in worker processes, and remembers the results in a journal
+"""

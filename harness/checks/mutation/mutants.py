@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The mutants of an image, one instruction of A64 changed in each (encodings: Arm DDI 0487, C6.2).
+
+barrier     DSB, ISB, TLBI, DC, IC become NOP
+branch      a conditional branch is inverted
+descriptor  where descriptors are made: a bit of a constant is cleared, or a mask moved by a bit
+bound       a comparison is off by one: < becomes <=, >= becomes >, and so on
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from harness.arch.a64 import NOP, is_system
+from harness.arch.bits import get, mask
+from harness.checks.coverage import Program
+from harness.checks.coverage.source import Owners
+
+Kind = Literal["barrier", "branch", "descriptor", "bound"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DESCRIPTOR_CODE = re.compile(r"arch/\w+/(mmu\w*|attributes|pte\w*|walk|table|boot_tables)\.[chS]$")
+
+# HS, LO, GE, LT with the condition that differs from each where both operands are equal, and back.
+_OFF_BY_ONE = {2: 8, 8: 2, 3: 9, 9: 3, 10: 12, 12: 10, 11: 13, 13: 11}
+_CONDITIONS = ["EQ", "NE", "HS", "LO", "MI", "PL", "VS", "VC", "HI", "LS", "GE", "LT", "GT", "LE", "AL", "NV"]
+_BARRIERS = {1: "DSB", 4: "DSB", 6: "ISB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Another word in the place of one, and what that means."""
+
+    word: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of an image. `id` is the same for the same image, `what` for the same source."""
+
+    id: str
+    kind: Kind
+    address: int
+    word: int
+    what: str
+    file: str
+    line: int
+    function: str
+
+    @property
+    def place(self) -> str:
+        """Where in the source it is."""
+        return f"{self.file}:{self.line}"
+
+
+def mutants(program: Program, root: str = "") -> Iterator[Mutant]:
+    """All mutants of the code whose source is below `root`, by address."""
+    owners = Owners(program.image)
+    for address in program.instructions:
+        location = program.image.lines.location(address)
+        if location is None or not location.file.startswith(root):
+            continue
+        describes = DESCRIPTOR_CODE.search(location.file) is not None
+        for kind in KINDS:
+            if kind == "descriptor" and not describes:
+                continue
+            for number, change in enumerate(_CHANGES[kind](program.word(address))):
+                yield Mutant(
+                    f"{kind}:{address:x}:{number}",
+                    *(kind, address, change.word, change.what, location.file, location.line),
+                    owners.of(address, location),
+                )
+
+
+def _barrier(word: int) -> Iterator[Change]:
+    name = barrier_name(word)
+    if name:
+        yield Change(NOP, f"{name} -> NOP")
+
+
+def barrier_name(word: int) -> str | None:
+    """DSB, ISB, TLBI, DC or IC; None for anything else. SYS has op0 = 1 at [20:19] and CRn at [15:12]."""
+    if not is_system(word) or get(word, 21, 21):
+        return None
+    op0, op1, crn, crm, op2 = (get(word, *bits) for bits in ((20, 19), (18, 16), (15, 12), (11, 8), (7, 5)))
+    if (op0, op1, crn) == (0, 3, 3):
+        return _BARRIERS.get(op2)
+    if op0 != 1 or crn not in (7, 8):
+        return None
+    if crn == 8:
+        return "TLBI"
+    if crm == 8:  # AT
+        return None
+    return "IC" if crm in (1, 5) else "DC"
+
+
+def _branch(word: int) -> Iterator[Change]:
+    """B.cond has its condition at [3:0], which bit 0 inverts; CBZ and TBZ have bit 24."""
+    if word >> 24 == 0b01010100 and get(word, 3, 1) != 7:
+        now = get(word, 3, 0)
+        yield Change(word ^ 1, f"B.{_CONDITIONS[now]} -> B.{_CONDITIONS[now ^ 1]}")
+    elif get(word, 30, 25) in (0b011010, 0b011011):
+        names = ("CBZ", "CBNZ") if get(word, 30, 25) == 0b011010 else ("TBZ", "TBNZ")
+        now = get(word, 24, 24)
+        yield Change(word ^ 1 << 24, f"{names[now]} -> {names[1 - now]}")
+
+
+def _bound(word: int) -> Iterator[Change]:
+    """The condition of B.cond at [3:0]; of CSEL and its like, CCMP and CCMN at [15:12]."""
+    low = 0 if word >> 24 == 0b01010100 else 12 if get(word, 28, 21) in (0b11010100, 0b11010010) else None
+    if low is None:
+        return
+    condition = get(word, low + 3, low)
+    if condition in _OFF_BY_ONE:
+        other = _OFF_BY_ONE[condition]
+        changed = word & ~mask(low + 3, low) | other << low
+        yield Change(changed, f"{_CONDITIONS[condition]} -> {_CONDITIONS[other]}")
+
+
+def _descriptor(word: int) -> Iterator[Change]:
+    """MOVZ, MOVN, MOVK: imm16 at [20:5]. AND, ORR, EOR, ANDS with a mask: its rotation immr at [21:16]."""
+    if get(word, 28, 23) == 0b100101 and get(word, 30, 29) != 1:
+        shift = 16 * get(word, 22, 21)
+        for bit in range(16):
+            if word >> (5 + bit) & 1:
+                yield Change(word ^ 1 << (5 + bit), f"bit {shift + bit} of a constant cleared")
+    elif get(word, 28, 23) == 0b100100:
+        wide = get(word, 31, 31)
+        rotation = (get(word, 21, 16) + 1) % (64 if wide else 32)
+        yield Change(word & ~mask(21, 16) | rotation << 16, "mask moved by a bit")
+
+
+_CHANGES = {"barrier": _barrier, "branch": _branch, "descriptor": _descriptor, "bound": _bound}

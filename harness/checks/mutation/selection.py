@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which tests execute an instruction, by what `pytest --kernel-cov=tests:FILE` has written."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Self
+
+from harness.checks.coverage import Program, reach
+from harness.errors import HarnessError
+
+
+class Selection:
+    """Tests by the instructions that they execute, cheapest first."""
+
+    def __init__(self, program: Program, tests: dict[str, Any]) -> None:
+        self.seconds: dict[str, float] = {name: each["seconds"] for name, each in tests.items()}
+        self._tests: dict[int, list[str]] = defaultdict(list)
+        for name in sorted(tests, key=lambda name: (self.seconds[name], name)):
+            steps = {(first, second) for each in tests[name]["steps"].values() for first, second in each}
+            for address in reach(program, steps).instructions:
+                self._tests[address].append(name)
+
+    @classmethod
+    def load(cls, program: Program, path: Path) -> Self:
+        """Read the file. Raises HarnessError when it is none."""
+        try:
+            return cls(program, json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise HarnessError(f"{path}: not what --kernel-cov=tests:FILE writes: {error!r}") from error
+
+    def of(self, address: int) -> list[str]:
+        """The tests that execute the instruction at `address`."""
+        return self._tests.get(address, [])
+
+    @property
+    def all(self) -> list[str]:
+        """Every test that runs a kernel."""
+        return sorted(self.seconds, key=lambda name: (self.seconds[name], name))

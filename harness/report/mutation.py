@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What became of mutants: a score by kind, and the survivors with their reasons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from harness.checks.coverage.reasons import Missing, Reasons
+from harness.checks.mutation.campaign import Verdict
+from harness.checks.mutation.mutants import KINDS, Mutant
+from harness.report.listing import grid
+from harness.report.words import plural
+
+Results = Sequence[tuple[Mutant, Verdict]]
+
+
+def totals(results: Results) -> dict[str, dict[str, float]]:
+    """By kind: how many there are, are killed, survive, are in code that no test reaches.
+
+    The score is the share of those killed among those reached, in percent.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        counts = Counter(verdict.status for mutant, verdict in results if mutant.kind == kind)
+        if counts:
+            killed, survived = counts["killed"], counts["survived"]
+            found[kind] = {
+                "mutants": counts.total(),
+                "killed": killed,
+                "survived": survived,
+                "not reached": counts["not reached"],
+                "score": round(100 * killed / (killed + survived), 1) if killed + survived else 100.0,
+            }
+    return found
+
+
+def place_of(mutant: Mutant) -> Missing:
+    """Where a mutant is, as a list of reasons names it."""
+    return Missing(mutant.file, mutant.line, mutant.function, mutant.what)
+
+
+def mutation_data(results: Results, reasons: Reasons) -> dict[str, Any]:
+    """The score, each mutant, and how many survivors nobody has explained."""
+    listed = [_data(mutant, verdict, reasons) for mutant, verdict in results]
+    unexplained = [each for each in listed if each["status"] == "survived" and each["reason"] is None]
+    return {"totals": totals(results), "unexplained": len(unexplained), "mutants": listed}
+
+
+def _data(mutant: Mutant, verdict: Verdict, reasons: Reasons) -> dict[str, Any]:
+    place = place_of(mutant)
+    return {
+        "id": mutant.id,
+        "kind": mutant.kind,
+        "what": mutant.what,
+        "file": mutant.file,
+        "line": mutant.line,
+        "function": mutant.function,
+        "code": place.code,
+        "status": verdict.status,
+        "by": verdict.by,
+        "why": verdict.why,
+        "tests": verdict.tests,
+        "reason": reasons.of(place) if verdict.status == "survived" else None,
+    }
+
+
+def mutation_report(results: Results, reasons: Reasons) -> RenderableType:
+    """For the terminal."""
+    table = grid("kind", ">mutants", ">killed", ">survived", ">not reached", ">score")
+    for kind, row in totals(results).items():
+        cells = (f"{row[name]:,}" for name in ("mutants", "killed", "survived", "not reached"))
+        table.add_row(kind, *cells, f"{row['score']:.1f} %")
+    survivors = [mutant for mutant, verdict in results if verdict.status == "survived"]
+    parts: list[RenderableType] = [table]
+    if survivors:
+        parts += [Text(), Text(f"{plural(len(survivors), 'survivor')}:")]
+    for mutant in survivors:
+        place = place_of(mutant)
+        where = f"  {mutant.place} {mutant.function}: {mutant.what} ({mutant.id}): {place.code}"
+        parts.append(Text(where, overflow="fold"))
+        parts.append(Text(f"      {reasons.of(place) or 'no reason stated'}", "dim"))
+    return Group(*parts)

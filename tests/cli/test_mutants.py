@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`python -m harness mutants`, on one small function and tests made for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.pytest_plugin.options import settings_of
+
+Mutants = Callable[..., tuple[int, dict[str, Any]]]
+
+STRICT = """
+import errno, re
+from pathlib import Path
+
+def test_names(kernel):
+    names = set(re.findall(r'return "(E[A-Z]+)"', Path("kernel_c/core/status.c").read_text()))
+    assert kernel.status_name(0).string() == "OK"
+    for number in (*range(-3, 0), *range(1, 150)):
+        name = errno.errorcode.get(number)
+        assert kernel.status_name(-number).string() == (name if name in names else "unknown status")
+"""
+LAX = """
+def test_names(kernel):
+    kernel.status_name(-12)
+"""
+DEADLY = """
+import os
+
+def test_names(kernel):
+    if kernel.status_name(-12).string() != "ENOMEM":
+        os._exit(3)
+"""
+
+
+@pytest.fixture
+def elf(request: pytest.FixtureRequest) -> Path:
+    """One image; that there may be several is not the subject here."""
+    return settings_of(request.config).targets[0].path
+
+
+@pytest.fixture
+def campaign(elf: Path, tmp_path: Path) -> Mutants:
+    """Runs a campaign on status_name() with the tests of a file; the status, and the JSON that it printed."""
+
+    def run(*arguments: str, tests: str | None = None) -> tuple[int, dict[str, Any]]:
+        file = tmp_path / "test_status.py"
+        if tests is not None:
+            file.write_text(tests)
+        command = [
+            *(sys.executable, "-m", "harness", "mutants", "--json", "--jobs", "1", "--elf", str(elf)),
+            *("--folder", str(tmp_path / "work"), "--function", "status_name", *arguments, str(file)),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    return run
+
+
+def statuses(data: dict[str, Any]) -> set[str]:
+    """What became of the mutants."""
+    return {each["status"] for each in data["mutants"]}
+
+
+def test_a_test_that_looks_kills_and_says_why(campaign: Mutants) -> None:
+    """Each branch of the function is checked by what it returns: all mutants are killed, by this test."""
+    status, data = campaign(tests=STRICT)
+    assert status == 0
+    assert statuses(data) == {"killed"}
+    assert {each["by"].partition("::")[2] for each in data["mutants"]} == {"test_names"}
+    assert all(each["why"] for each in data["mutants"])
+    assert all(row["score"] == 100 for row in data["totals"].values())
+
+
+def test_a_test_that_does_not_look_kills_nothing(campaign: Mutants, tmp_path: Path) -> None:
+    """The run fails, unless a reason is stated for each survivor; what is not executed is not counted."""
+    status, data = campaign("--kind", "branch", tests=LAX)
+    assert (status, "survived" in statuses(data)) == (1, True)
+    assert data["totals"]["branch"]["score"] == 0
+    reasons = tmp_path / "reasons.toml"
+    survivor = next(each for each in data["mutants"] if each["status"] == "survived")
+    reasons.write_text(f'[["{survivor["file"]}"]]\nfunction = "status_name"\nreason = "nobody looks"\n')
+    status, data = campaign("--kind", "branch", "--reasons", str(reasons))
+    assert (status, data["unexplained"]) == (0, 0)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(campaign: Mutants, tmp_path: Path) -> None:
+    """A journal without its last line: only that mutant is judged again, and none when it is complete."""
+    _, first = campaign(tests=STRICT)
+    journal = tmp_path / "work/journal.jsonl"
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 1 + len(first["mutants"])
+    journal.write_text("\n".join(lines[:-1]) + "\n")
+    assert campaign()[1] == first
+    assert sorted(journal.read_text().splitlines()) == sorted(lines)
+    (tmp_path / "test_status.py").unlink()
+    assert campaign()[1] == first
+
+
+def test_a_test_process_that_dies_counts_as_killed(campaign: Mutants) -> None:
+    """And the campaign goes on with another process."""
+    _, data = campaign("--kind", "branch", tests=DEADLY)
+    dead = [each for each in data["mutants"] if each["by"] == "watchdog"]
+    assert dead
+    assert all(each["status"] == "killed" for each in dead)
+
+
+def test_a_summary_is_written_for_the_project(campaign: Mutants, tmp_path: Path) -> None:
+    """The score by kind."""
+    _, data = campaign("--summary", str(tmp_path / "summary.json"), tests=STRICT)
+    assert json.loads((tmp_path / "summary.json").read_text()) == data["totals"]
