@@ -42,6 +42,7 @@ ASKED = (
     Asked("find slowest", "find, the slowest of many", {}, 150),
     Asked("map anywhere", "map 1 page, address chosen", {1: 212, 10_000: 260_186}, 800, 212),
     Asked("map fixed", "map 1 page, fixed", {1: 170, 10_000: 190_151}, 800, 170),
+    Asked("map slowest", "map 1 page, the slowest of 64 in a row", {}, 800),
     Asked("fault", "fault, table present, without zeroing", {1: 623, 10_000: 100_613}, 400, 300),
     Asked("zero 4K", "zeroing 4K in that fault", {1: 12_293, 10_000: 12_293}, 150),
     Asked("split", "set_attr on 1 page of 16: split", {1: 519, 10_000: 100_539}, 800),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from harness.bench.ground import HUGE, LARGE, PAGE, Cost, Ground
 
 _PLACES = 30  # where VMAs are looked for, evenly spread
+_MAPS = 64  # in a row
 
 Operation = Callable[[Ground], Cost]
 
@@ -29,6 +30,13 @@ def _map_any(ground: Ground) -> Cost:
 
 def _map_fixed(ground: Ground) -> Cost:
     return ground.counted("uk_vma_map", *ground.map_arguments(PAGE, at=ground.last + 2 * PAGE))
+
+
+def _map_slowest(ground: Ground) -> Cost:
+    """Now and then the allocator of VMAs needs another page."""
+    places = (ground.last + 2 * number * PAGE for number in range(1, _MAPS + 1))
+    costs = (ground.counted("uk_vma_map", *ground.map_arguments(PAGE, at=place)) for place in places)
+    return max(costs, key=lambda cost: cost.instructions)
 
 
 def _fault(ground: Ground, flags: int) -> Cost:
@@ -108,6 +116,7 @@ OPERATIONS: dict[str, Operation] = {
     "find slowest": _find_slowest,
     "map anywhere": _map_any,
     "map fixed": _map_fixed,
+    "map slowest": _map_slowest,
     "fault": _fault_alone,
     "zero 4K": _zeroing,
     "split": _split,
