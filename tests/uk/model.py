@@ -51,7 +51,7 @@ class File:
 
 @dataclass
 class Area:
-    """One VMA; `shift`: PA - VA of dma, offset - VA of a file."""
+    """One VMA; `shift`: PA - VA of dma, offset - VA of a file or of shared memory."""
 
     start: int
     end: int
@@ -71,7 +71,7 @@ class Area:
     @property
     def has_memory(self):
         """Whether accesses make pages present."""
-        return self.kind in ("anon", "stack", "dma", "file")
+        return self.kind in ("anon", "stack", "dma", "file", "shared")
 
     def is_guard(self, va):
         """Whether it is a stack and va in one of its guards."""
@@ -98,7 +98,7 @@ class Model:
     present: set[int] = field(default_factory=set)
     words: dict[int, int] = field(default_factory=dict)  # the first of each page that was written, or copied
     tails: dict[int, int] = field(default_factory=dict)  # the last of each page that was copied
-    physical: dict[int, int] = field(default_factory=dict)  # the same of memory that dma maps
+    others: dict[tuple[str, int], int] = field(default_factory=dict)  # the first of dma and shared memory
     paging: bool = True
 
     # -- looking ----------------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ class Model:
     def word(self, va):
         """What an 8-byte read at the start of a present page gives; None: nobody knows."""
         area = self.find(va)
-        if area.kind == "dma":
-            return self.physical.get(va + area.shift, 0)
+        if area.kind in ("dma", "shared"):
+            return self.others.get((area.kind, va + area.shift), 0)
         return self.words.get(va, self.fresh(va))
 
     def fresh(self, va):
@@ -136,8 +136,8 @@ class Model:
     def write(self, va, value):
         """An 8-byte write there."""
         area = self.find(va)
-        if area.kind == "dma":
-            self.physical[va + area.shift] = value
+        if area.kind in ("dma", "shared"):
+            self.others[area.kind, va + area.shift] = value
         else:
             self.words[va] = value
 
@@ -246,7 +246,7 @@ class Model:
             return status, at
         self._remove(where, where + size)
         kept = flags >> 32 << 32 | (flags & UNINITIALIZED if kind != "file" else 0) >> 1
-        shift = {"dma": (pa or 0) - where, "file": offset - where}.get(kind, 0)
+        shift = {"dma": (pa or 0) - where, "file": offset - where, "shared": offset - where}.get(kind, 0)
         area = Area(where, where + size, kind, attr, kept, level, name, shift, file)
         self.areas.append(area)
         if flags & POPULATE:
@@ -310,12 +310,19 @@ class Model:
             return error
         for area in self.between(va, va + size):
             start, end = max(area.start, va), min(area.end, va + size)
-            if advice & DONTNEED and area.kind in ("anon", "file"):
+            if advice & DONTNEED and area.kind in ("anon", "file", "shared"):
                 self._drop(start, end)
             status = self._supply(area, start, end) if advice & WILLNEED else "OK"
             if status != "OK":
                 return status
         return "OK"
+
+    def clone(self):
+        """vmm_address_space_clone(): the same but for pages of shared memory, which come by faults again."""
+        present = {va for va in self.present if self.find(va).kind != "shared"}
+        areas = [replace(area) for area in self.areas]
+        made = replace(self, areas=areas, present=present, words=dict(self.words), tails=dict(self.tails))
+        return made
 
     # -- accesses ---------------------------------------------------------------------------------------
 
