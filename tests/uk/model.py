@@ -321,8 +321,7 @@ class Model:
         """vmm_address_space_clone(): the same but for pages of shared memory, which come by faults again."""
         present = {va for va in self.present if self.find(va).kind != "shared"}
         areas = [replace(area) for area in self.areas]
-        made = replace(self, areas=areas, present=present, words=dict(self.words), tails=dict(self.tails))
-        return made
+        return replace(self, areas=areas, present=present, words=dict(self.words), tails=dict(self.tails))
 
     # -- accesses ---------------------------------------------------------------------------------------
 

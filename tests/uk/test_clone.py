@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from harness import GuestPanic
+from tests.support.files import Files
 from tests.support.trace import tracing
 from tests.support.vmm import PAGE
 from tests.uk.driver import (
@@ -257,17 +258,19 @@ def test_code_is_shared_and_copied_in_sync(parent):
     assert parent.words(page(0) + 64) == [0]
 
 
-def test_merge_of_shared_and_new_memory(parent):
-    """What is mapped beside a copied VMA becomes one with it, and its pages are its own."""
+@pytest.mark.parametrize("new", [-1, 4])
+def test_merge_of_shared_and_new_memory(parent, new):
+    """What is mapped above or below a copied VMA becomes one with it, and its pages are its own."""
     copy = parent.clone()
-    assert copy.map("anon", PAGE, at=page(4)) == page(4)
-    assert copy.layout() == [(VA, page(5), "anon", RW)]
-    copy.write(page(4), 4)
-    copy.set_attr(VA, 5 * PAGE, R)
-    copy.set_attr(VA, 5 * PAGE, RW)
-    for number in (0, 4):
+    assert copy.map("anon", PAGE, at=page(new)) == page(new)
+    start = min(page(new), VA)
+    assert copy.layout() == [(start, start + 5 * PAGE, "anon", RW)]
+    copy.write(page(new), 4)
+    copy.set_attr(start, 5 * PAGE, R)
+    copy.set_attr(start, 5 * PAGE, RW)
+    for number in (0, new):
         assert copy.write(page(number), 90 + number, "user")
-    assert copy.words(page(0), page(1), page(4)) == [90, 2, 94]
+    assert copy.words(page(0), page(1), page(new)) == [90, 2, 90 + new]
     assert parent.words(page(0), page(1)) == [1, 2]
 
 
@@ -295,6 +298,7 @@ def test_write_into_a_large_page_copies_only_4k_of_it(vas, number):
     assert len(copy.leaves()) == 512
     assert vas.words(page(number)) == [0]
     assert vas.write(page(number), 6)
+    assert vas.frames()[-1] == frames + 1  # nobody else had it any more
     assert copy.words(page(number), page((number + 1) % 512)) == [5, 0]
     assert sum(count == 2 for count in references(vas, copy).values()) == 511
     assert vas.is_sound()
@@ -378,6 +382,25 @@ def test_physical_memory_is_the_same_in_both(vas):
     vas.run()
     copy.destroy()
     assert vas.frames()[-1] == 4
+
+
+def test_private_files_are_copied_on_write_and_held(vas):
+    """Pages used before are shared, later ones come from the file, which lives until both have gone."""
+    files = Files(vas.kernel)
+    fd = files.make("/f", bytes([1] * PAGE + [2] * PAGE))
+    assert files.map(vas.vas, fd, 2 * PAGE, at=VA) == VA
+    one, two = int.from_bytes(b"\x01" * 8, "little"), int.from_bytes(b"\x02" * 8, "little")
+    assert vas.load(page(0)) == one
+    copy = vas.clone()
+    assert vas.kernel.file_unlink("/f") == vas.kernel.file_close(fd) == 0
+    assert copy.pa(page(0)) == vas.pa(page(0))
+    assert copy.write(page(0), 7, "user")
+    assert vas.words(page(0)) == [one]
+    vas.unmap(VA, 2 * PAGE)
+    assert vas.kernel.frames_count(vas.kernel.FRAME_FILE) > 0
+    assert copy.words(page(0), page(1)) == [7, two]
+    copy.unmap(VA, 2 * PAGE)
+    assert vas.kernel.frames_count(vas.kernel.FRAME_FILE) == 0
 
 
 def test_stacks_are_private_and_keep_their_guards(vas):
