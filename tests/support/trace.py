@@ -203,31 +203,30 @@ class _Recorder:
         return {pa: self.memory.read(pa, PAGE) for pa in pages}
 
     def _reachable(self, tables):
-        """Tables on a way from a root: a page that no other page links to is one, whoever runs with it."""
-        linked = {}
-        for pa, content in tables.items():
-            for word in struct.unpack("<512Q", content):
-                target = word & 0xFFFF_FFFF_F000
-                if word & TABLE == TABLE and target in tables and target != pa:
-                    linked.setdefault(pa, set()).add(target)
-        reachable, pending = set(), [pa for pa in self._roots() if pa in tables]
+        """Tables on a way from a root, whoever runs with it."""
+        reachable, pending = set(), [each for each in self._roots() if each[0] in tables]
         while pending:
-            pa = pending.pop()
-            if pa not in reachable:
-                reachable.add(pa)
-                pending += linked.get(pa, ())
+            pa, level = pending.pop()
+            if pa in reachable:
+                continue
+            reachable.add(pa)
+            for word in struct.unpack("<512Q", tables[pa]) if level < 3 else ():  # there it would be a page
+                target = word & 0xFFFF_FFFF_F000
+                if word & TABLE == TABLE and target in tables:
+                    pending.append((target, level + 1))
         return reachable
 
     def _roots(self):
-        """TTBR1, and the root of every address space in the list of live ones."""
-        roots = [self.kernel.tables().regime.table_base]
+        """TTBR1, and the root of every address space in the list of live ones; with their levels."""
+        kernel, user = (self.kernel.tables(half=half).regime for half in ("ttbr1", "ttbr0"))
+        roots = [(kernel.table_base, kernel.start_level)]
         spaces = self.kernel.variable("spaces")
         offset = self.kernel.type("struct address_space").member("link").offset
         at = spaces.live.next
         while int(at) != spaces.live.address and at:
             space = self.kernel.cast(int(at) - offset, "struct address_space *")
             context = self.kernel.cast(space.vas.pt, "struct uk_pagetable *")
-            roots.append(int(context.pt_pbase))
+            roots.append((int(context.pt_pbase), user.start_level))
             at = at.next
         return roots
 

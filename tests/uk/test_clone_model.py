@@ -33,7 +33,7 @@ from tests.uk.guest import Guest
 from tests.uk.machine import rights
 from tests.uk.model import Model
 
-SHARDS, SHARD_STEPS = 6, 400
+SHARDS, SHARD_STEPS = 4, 300
 SETTINGS = settings(
     max_examples=12,
     stateful_step_count=40,
