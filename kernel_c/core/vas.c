@@ -34,6 +34,7 @@ int uk_vas_init(struct uk_vas *vas, struct uk_pagetable *pt, struct uk_alloc *a)
         .a = a,
         .pt = pt,
         .vma_base = CONFIG_LIBUKVMEM_DEFAULT_BASE,
+        .around = 1,
         .limits = {.resident = SIZE_MAX, .vmas = SIZE_MAX},
     };
     vma_tree_init(&vas->vmas);

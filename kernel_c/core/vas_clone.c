@@ -69,6 +69,7 @@ int vas_clone(struct uk_vas *from, struct uk_vas *to)
         to->vma_base = from->vma_base;
         to->flags = from->flags;
         to->limits = from->limits;
+        to->around = from->around;
         to->counts.resident = from->counts.resident; /* all of it is there as well */
     }
     lock_release(&from->lock);

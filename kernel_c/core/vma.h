@@ -59,6 +59,9 @@ int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 /* Resolve a fault at vaddr in the VMA: type is UK_VMA_FAULT_*. */
 int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs);
 
+/* Make neighbours of a page present that an access has just got: vas_set_fault_around(). */
+void vma_fault_around(struct uk_vma *vma, __vaddr_t vaddr);
+
 /* Unmap a range, and release what was mapped: the unmap operation of types that own it. */
 int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 

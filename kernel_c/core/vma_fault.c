@@ -197,6 +197,9 @@ int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
     }
     if (status == 0) {
         vas->counts.resolved[type & UK_VMA_FAULT_ACCESSTYPE]++;
+        if (vas->around > 1) {
+            vma_fault_around(vma, vaddr);
+        }
     } else {
         vas->counts.refused++;
     }

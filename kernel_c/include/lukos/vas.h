@@ -14,6 +14,15 @@
 struct uk_vas *vmm_address_space_vas(address_space_t *as);
 
 /*
+ * From now on a fault that an access takes on a page of 4K makes its neighbours present as well:
+ * those in the window of so many pages, aligned to its size, that belong to the same VMA and can be
+ * had. They are supplied as by UK_VMA_ADV_WILLNEED. pages: a power of two; 1, as at first: none.
+ * -EINVAL. A copy of an address space has the same window.
+ */
+int vas_set_fault_around(struct uk_vas *vas, size_t pages);
+#define VAS_AROUND_MAX 512 /* pages: those of one table */
+
+/*
  * Advice for uk_vma_advise(): make a block of every 2M, aligned, whose 512 pages of 4K are all
  * present, with the same rights, and nobody else's: in place where the memory is one block already,
  * else by copying it to a new one. Memory of other types than anonymous and file, and VMAs that

@@ -38,6 +38,7 @@ struct uk_vas {
     struct lock lock;
     struct vas_limits limits; /* lukos/vas.h, here and below */
     struct vas_counts counts;
+    size_t around; /* pages */
 };
 
 struct uk_vma_ops;
