@@ -204,7 +204,7 @@ static void run_probe(const uint64_t *a, struct reply *reply)
 
 static void run_open(const uint64_t *a, struct reply *reply)
 {
-    reply_status(reply, file_open((a[0] & 1) != 0 ? "/a" : "//b",
+    reply_status(reply, file_open(host_paths[a[0] % HOST_FILES],
                                   (a[1] & 1) != 0 ? FILE_RW | FILE_CREATE : FILE_READ));
 }
 
@@ -226,7 +226,7 @@ static void run_read(const uint64_t *a, struct reply *reply)
 
 static void run_unlink(const uint64_t *a, struct reply *reply)
 {
-    reply_status(reply, file_unlink((a[0] & 1) != 0 ? "/a" : "/b"));
+    reply_status(reply, file_unlink(host_paths[a[0] % HOST_FILES]));
 }
 
 /* The n-th allocation of the calls that follow fails. */

@@ -114,7 +114,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 /* An open file and shared memory to map, so that inputs need not find out how to make them. */
 static void prepare(void)
 {
-    int fd = file_open("/a", FILE_RW | FILE_CREATE);
+    int fd = file_open(host_paths[0], FILE_RW | FILE_CREATE);
 
     (void)file_write(fd, host_buffer, HOST_BUFFER_SIZE);
     (void)shared_memory_create(8 * PAGE_SIZE, host_shared(0));

@@ -28,6 +28,9 @@ extern const struct uk_vma_ops *const host_kinds[HOST_KINDS];
 #define HOST_NAMES 3
 extern const char *const host_names[HOST_NAMES]; /* of VMAs; the first is none */
 
+#define HOST_FILES 3
+extern const char *const host_paths[HOST_FILES];
+
 /* Memory of the kernel: to map as dma, and to copy from and to. */
 #define HOST_DMA_PAGES 2048
 #define HOST_BUFFER_SIZE ((size_t)16 << 10)

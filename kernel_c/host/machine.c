@@ -13,6 +13,7 @@ const char *const host_names[HOST_NAMES] = {NULL, "one", "two"};
 const struct uk_vma_ops *const host_kinds[HOST_KINDS] = {
     &uk_vma_anon_ops, &uk_vma_stack_ops, &uk_vma_dma_ops, &uk_vma_rsvd_ops, &uk_vma_file_ops,
 };
+const char *const host_paths[HOST_FILES] = {"/one", "/two", "/three"};
 paddr_t host_dma;
 char *host_buffer;
 
@@ -70,13 +71,11 @@ static void shared_drop(void)
 
 static void files_drop(void)
 {
-    static const char *const paths[] = {"/a", "/b"};
-
     for (int fd = 0; fd < FILE_OPEN_MAX + 3; fd++) {
         (void)file_close(fd);
     }
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        (void)file_unlink(paths[i]);
+    for (unsigned i = 0; i < HOST_FILES; i++) {
+        (void)file_unlink(host_paths[i]);
     }
 }
 

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "core/files.h"
 #include "fake.h"
 #include "host.h"
 #include "lib/assert.h"
@@ -38,6 +39,7 @@ static uint64_t kind_of(const struct uk_vma *vma)
     return kind;
 }
 
+/* The position in host_names; behind them all: the address. */
 static uint64_t name_of(const struct uk_vma *vma)
 {
     uint64_t name = 0;
@@ -45,7 +47,7 @@ static uint64_t name_of(const struct uk_vma *vma)
     while (name < HOST_NAMES && host_names[name] != vma->name) {
         name++;
     }
-    return name;
+    return name < HOST_NAMES ? name : (uint64_t)vma->name;
 }
 
 static void ask_layout(const uint64_t *a, struct reply *reply)
@@ -114,6 +116,26 @@ static void ask_check(const uint64_t *a, struct reply *reply)
     (void)a;
     (void)reply;
     host_check();
+}
+
+/* Where the path of an open file is. */
+static void ask_file_name(const uint64_t *a, struct reply *reply)
+{
+    struct file *file;
+
+    if (file_get((int)a[0], &file) < 0) {
+        panic("%d is no open file", (int)a[0]);
+    }
+    reply_add(reply, (uint64_t)file->path);
+    file_release(file);
+}
+
+/* Fill a page of the buffer: a number, and a byte over and over. */
+static void run_fill(const uint64_t *a, struct reply *reply)
+{
+    (void)reply;
+    memset(host_buffer, (int)(a[1] & 0xFF), PAGE_SIZE);
+    memcpy(host_buffer, &a[0], sizeof(a[0]));
 }
 
 static void ask_agrees(const uint64_t *a, struct reply *reply)
@@ -196,6 +218,8 @@ const struct operation host_questions[] = {
     {"frames", ask_frames, {ARG_END}},
     {"check", ask_check, {ARG_END}},
     {"agrees", ask_agrees, {ARG_VAS}},
+    {"file_name", ask_file_name, {ARG_SMALL}},
+    {"fill", run_fill, {ARG_VALUE, ARG_VALUE}},
     {"struck", ask_struck, {ARG_END}},
     {"destroy", run_destroy, {ARG_VAS}},
     {"restart", run_reset, {ARG_END}},

@@ -7,7 +7,9 @@ import subprocess
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from tests.support.vmm import PAGE
 from tests.uk.driver import ANY, RW, Access, Page, Vma, status_name
+from tests.uk.machine_files import PATHS
 
 KINDS = ("anon", "stack", "dma", "rsvd", "file", "region")
 _ALLOCATORS = (None, "frames_alloc", "object_alloc")
@@ -72,6 +74,10 @@ class HostVas:
     def do_stack(self, size, premapped=0, *, at=ANY, flags=0, name=0):
         """uk_vma_map_stack(); (status, the lowest address that is not guard)."""
         return self.host.status("stack", self.number, at, size, flags, name, premapped)
+
+    def do_file(self, size, attr, fd, offset, *, at=ANY, flags=0, file=None):
+        """uk_vma_map_file(); (status, where). `file` is for the model."""
+        return self.do_map("file", size, attr, at=at, flags=flags, pa=fd | offset << 32)
 
     def do_unmap(self, va, size, flags=0):
         """uk_vma_unmap()."""
@@ -171,6 +177,54 @@ class HostVas:
         injection.struck = _ALLOCATORS[self.host("struck")[0]]
 
 
+class HostFiles:
+    """The file layer of that process, with the methods of tests/support/files.py that the model wants."""
+
+    def __init__(self, host):
+        self.host = host
+
+    def open(self, path):
+        """A descriptor for reading and writing, of a file that is there or is made."""
+        return self.host("open", PATHS.index(path), 1)[0]
+
+    def make(self, path, content):
+        """A new file with this content."""
+        fd = self.open(path)
+        self.seek(fd, 0)
+        assert self.write(fd, content) == len(content)
+        return fd
+
+    def seek(self, fd, position):
+        """Where the next write() goes."""
+        self.position = position
+
+    def write(self, fd, content):
+        """Pages of a number and a byte, as the state machine makes them."""
+        for start in range(0, len(content), PAGE):
+            piece = content[start : start + PAGE]
+            number = int.from_bytes(piece[:8], "little")
+            self.host("fill", number, piece[8] if len(piece) > 8 else 0)
+            page = (self.position + start) // PAGE
+            assert self.host("write", fd, page, len(piece)) == [0, len(piece)]
+        return len(content)
+
+    def close(self, fd):
+        """Close an open file."""
+        assert self.host("close", fd) == [0]
+
+    def unlink(self, path):
+        """Take away a name that is there."""
+        assert self.host("unlink", PATHS.index(path)) == [0]
+
+    def name_of(self, fd):
+        """Where the path of an open file is."""
+        return self.host("file_name", fd)[0]
+
+    def held(self):
+        """Frames in use by files."""
+        return self.host("frames")[6]
+
+
 class HostGuest:
     """The seam of tests/uk/machine.py: a process that goes back to where it was by a fork."""
 
@@ -178,6 +232,7 @@ class HostGuest:
         self.host = host
         self.names, self.types = [0, 1, 2], [0, 2]
         self.memory = host("layout", 0)[3]
+        self.files = HostFiles(host)
         self.vases = {"kernel": HostVas(host, 0), "user": HostVas(host, 1)}
         host("mark")
 

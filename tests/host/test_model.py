@@ -7,6 +7,7 @@ import pytest
 
 from tests.host.driver import HostGuest
 from tests.uk.machine import run_steps
+from tests.uk.machine_files import FilesMachine
 
 SHARDS, SHARD_STEPS = 8, 1000
 
@@ -15,4 +16,4 @@ SHARDS, SHARD_STEPS = 8, 1000
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_engine_on_the_host_does_what_its_model_does(host, shard):
     """The sequences that the emulated kernel is driven by, of the same seeds."""
-    run_steps(HostGuest(host), shard, SHARDS, SHARD_STEPS)
+    run_steps(HostGuest(host), shard, SHARDS, SHARD_STEPS, FilesMachine)

@@ -43,6 +43,26 @@ class Files:
             written += done
         return written
 
+    def seek(self, fd, position):
+        """Go to a place, of an open file."""
+        assert self.kernel.file_seek(fd, position) == 0
+
+    def close(self, fd):
+        """Close an open file."""
+        assert self.kernel.file_close(fd) == 0
+
+    def unlink(self, path):
+        """Take away a name that is there."""
+        assert self.kernel.file_unlink(path) == 0
+
+    def name_of(self, fd):
+        """Where the path of an open file is: the name of its mappings."""
+        return self.kernel.variable("files").opened[fd - 3].file.path.address
+
+    def held(self):
+        """Frames in use by files."""
+        return self.kernel.frames_count(self.kernel.FRAME_FILE)
+
     def read(self, fd, size):
         """The bytes that file_read() gives, or its error."""
         self.kernel.write(None, self.buffer, b"\xee" * size)

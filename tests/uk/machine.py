@@ -5,8 +5,8 @@ After each step the VMAs are those of the model, every page that is mapped is on
 the rights of its VMA, all frames are accounted for, and tree and frame allocator are sound.
 
 What runs the engine is behind a seam, `guest`: the emulated kernel (test_model.py), or the build host
-(tests/host/test_model.py). It has `vases` ("user", "kernel"), `names` and `memory` for dma, `types` (what a
-page says of Normal write-back and non-cacheable memory), and `reset()`, after which all is as it was.
+(tests/host/test_model.py). It has `vases` ("user", "kernel"), `files`, `names` and `memory` for dma, `types`
+(what a page says of Normal write-back and non-cacheable memory), and `reset()`, after which all is as it was.
 """
 
 from __future__ import annotations

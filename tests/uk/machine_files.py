@@ -71,8 +71,7 @@ class FilesMachine(EngineMachine):
             return
         content = self.text(length * PAGE + tail)
         fd = files.make(path, content)
-        text = files.kernel.variable("files").opened[fd - 3].file.path.address
-        self.opened[fd] = self.named[path] = File(text, bytearray(content))
+        self.opened[fd] = self.named[path] = File(files.name_of(fd), bytearray(content))
 
     @precondition(lambda self: self.opened)
     @rule(pick=picks, at=st.integers(0, 16), length=file_pages, tail=tails)
@@ -82,7 +81,7 @@ class FilesMachine(EngineMachine):
         file, content = self.opened[fd], self.text(length * PAGE + tail)
         at = min(at, len(file.content) // PAGE) * PAGE
         if at + len(content) <= MOST_PAGES * PAGE:
-            assert self.guest.files.kernel.file_seek(fd, at) == 0
+            self.guest.files.seek(fd, at)
             assert self.guest.files.write(fd, content) == len(content)
             file.content[at : at + len(content)] = content
 
@@ -92,7 +91,7 @@ class FilesMachine(EngineMachine):
         """A descriptor, whoever has mapped the file."""
         fd = self.fd(pick)
         del self.opened[fd]
-        assert self.guest.files.kernel.file_close(fd) == 0
+        self.guest.files.close(fd)
 
     @precondition(lambda self: self.named)
     @rule(pick=picks)
@@ -100,7 +99,7 @@ class FilesMachine(EngineMachine):
         """A name, whoever has opened or mapped the file."""
         path = sorted(self.named)[pick % len(self.named)]
         del self.named[path]
-        assert self.guest.files.kernel.file_unlink(path) == 0
+        self.guest.files.unlink(path)
 
     @precondition(lambda self: self.opened)
     @rule(
@@ -169,20 +168,15 @@ class FilesMachine(EngineMachine):
         mapped = {area.file for area in self.model.areas if area.file is not None}
         live = mapped | set(self.named.values()) | set(self.opened.values())
         held = [file.end // PAGE for file in live]
-        assert self.file_frames() == sum(held) + sum(count > 1 for count in held)  # and a table
-
-    def file_frames(self):
-        """Frames in use by files."""
-        kernel = self.guest.files.kernel
-        return kernel.frames_count(kernel.FRAME_FILE)
+        assert self.guest.files.held() == sum(held) + sum(count > 1 for count in held)  # and a table
 
     def teardown(self):
         """Names and descriptors go first."""
         if "vas" in self.__dict__:
             for path in self.named:
-                assert self.guest.files.kernel.file_unlink(path) == 0
+                self.guest.files.unlink(path)
             for fd in self.opened:
-                assert self.guest.files.kernel.file_close(fd) == 0
+                self.guest.files.close(fd)
         super().teardown()
         if "vas" in self.__dict__:
-            assert self.file_frames() == 0
+            assert self.guest.files.held() == 0
