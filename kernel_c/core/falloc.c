@@ -85,12 +85,25 @@ static int allocate_in(struct uk_falloc *fa, __paddr_t *paddr, unsigned long fra
     return allocate(fa, paddr, frames, 0);
 }
 
+/* Frames that are handed out, all of them. */
+static bool are_ours(__paddr_t paddr, unsigned long frames)
+{
+    for (unsigned long i = 0; i < frames; i++) {
+        const struct frame *frame = frame_of(paddr + i * PAGE_SIZE);
+
+        if (frame == NULL || frame->purpose != FRAME_PAGE) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int release(struct uk_falloc *fa, __paddr_t paddr, unsigned long frames)
 {
     struct frame_runs runs = {NULL, NULL};
 
     (void)fa;
-    if (frames == 0 || !is_aligned(paddr, PAGE_SIZE) || frame_of(paddr) == NULL) {
+    if (frames == 0 || !is_aligned(paddr, PAGE_SIZE) || !are_ours(paddr, frames)) {
         return -EINVAL;
     }
     frame_runs_add(&runs, paddr, frames);

@@ -28,30 +28,35 @@ void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count)
     runs->last = head;
 }
 
-/* The part of [head, end) up to the next block that somebody else refers to as well. */
-static struct frame *unshared(struct frame *head, const struct frame *end)
+/* A frame that frames_free_pages() stopped at, to be counted if it is FRAME_PAGE; the next one. */
+static struct frame *pass(struct frame *head, size_t *count)
 {
-    while (head < end && head->used == 0) {
-        head += (size_t)1 << head->order;
+    if (head->purpose == FRAME_FREE) {
+        panic("release of 0x%lx: double free", frame_address(head));
     }
-    return head;
+    if (head->purpose != FRAME_PAGE) {
+        return head + 1;
+    }
+    __atomic_fetch_sub(&head->used, 1, __ATOMIC_ACQ_REL);
+    head->prev = 1U << head->order;
+    *count += head->prev;
+    return head + head->prev;
 }
 
-static void run_release(struct frame *head, struct frame *end)
+static size_t run_release(struct frame *head, const struct frame *end)
 {
-    while (head < end) {
-        struct frame *stop = unshared(head, end);
+    size_t count = 0;
 
-        if (stop > head) {
-            frames_free_pages(head, (size_t)(stop - head));
+    while (head < end) {
+        size_t released = frames_free_pages(head, (size_t)(end - head));
+
+        head += released;
+        count += released;
+        if (head < end) {
+            head = pass(head, &count);
         }
-        if (stop < end) {
-            __atomic_fetch_sub(&stop->used, 1, __ATOMIC_ACQ_REL);
-            stop->prev = 1U << stop->order;
-            stop += stop->prev;
-        }
-        head = stop;
     }
+    return count;
 }
 
 size_t frame_runs_release(struct frame_runs *runs)
@@ -62,8 +67,7 @@ size_t frame_runs_release(struct frame_runs *runs)
     while (head != NULL) {
         struct frame *next = next_run(head);
 
-        count += head->prev;
-        run_release(head, head + head->prev);
+        count += run_release(head, head + head->prev);
         head = next;
     }
     *runs = (struct frame_runs){NULL, NULL};

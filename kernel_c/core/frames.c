@@ -8,9 +8,14 @@
 
 struct frame_pool pool;
 
+struct frame_records frame_records;
+
+extern inline struct frame *frame_of(paddr_t pa);
+extern inline paddr_t frame_address(const struct frame *frame);
+
 static uint32_t index_of(const struct frame *frame)
 {
-    return (uint32_t)(frame - pool.frames);
+    return (uint32_t)(frame - frame_records.at);
 }
 
 /*
@@ -19,12 +24,12 @@ static uint32_t index_of(const struct frame *frame)
  */
 static struct frame *buddy_of(const struct frame *head, unsigned order)
 {
-    uint64_t number = (pool.first + index_of(head)) ^ BIT(order);
+    uint64_t number = (frame_records.first + index_of(head)) ^ BIT(order);
 
-    if (number < pool.first || number - pool.first >= pool.count) {
+    if (number < frame_records.first || number - frame_records.first >= frame_records.count) {
         return NULL;
     }
-    return &pool.frames[number - pool.first];
+    return &frame_records.at[number - frame_records.first];
 }
 
 static void free_list_push(struct frame *head, unsigned order)
@@ -37,7 +42,7 @@ static void free_list_push(struct frame *head, unsigned order)
     head->prev = NIL;
     head->next = next;
     if (next != NIL) {
-        pool.frames[next].prev = index;
+        frame_records.at[next].prev = index;
     }
     pool.free[order] = index;
 }
@@ -47,10 +52,10 @@ void frames_list_remove(struct frame *head)
     if (head->prev == NIL) {
         pool.free[head->order] = head->next;
     } else {
-        pool.frames[head->prev].next = head->next;
+        frame_records.at[head->prev].next = head->next;
     }
     if (head->next != NIL) {
-        pool.frames[head->next].prev = head->prev;
+        frame_records.at[head->next].prev = head->prev;
     }
     head->purpose = FRAME_NONE;
 }
@@ -74,7 +79,7 @@ static void block_release(struct frame *head, unsigned order)
 
 void frames_range_release(struct frame *frame, size_t count)
 {
-    uint64_t number = pool.first + index_of(frame);
+    uint64_t number = frame_records.first + index_of(frame);
 
     while (count > 0) {
         unsigned order = log2_floor(count);
@@ -90,10 +95,10 @@ void frames_range_release(struct frame *frame, size_t count)
     }
 }
 
-/* Take a free block of at least this order off its list and split it down to it. */
-static struct frame *block_take(unsigned order)
+/* Split the smallest free block above this order; what is left goes to the lists. */
+static __attribute__((noinline)) struct frame *block_split(unsigned order)
 {
-    unsigned from = order;
+    unsigned from = order + 1;
     struct frame *head;
 
     while (from < ORDERS && pool.free[from] == NIL) {
@@ -102,7 +107,7 @@ static struct frame *block_take(unsigned order)
     if (from >= ORDERS) {
         return NULL;
     }
-    head = &pool.frames[pool.free[from]];
+    head = &frame_records.at[pool.free[from]];
     frames_list_remove(head);
     while (from > order) {
         from--;
@@ -111,19 +116,35 @@ static struct frame *block_take(unsigned order)
     return head;
 }
 
+/* Take a free block of this order off its list, or make one. */
+static inline struct frame *block_take(unsigned order)
+{
+    uint32_t index = pool.free[order];
+    struct frame *head = &frame_records.at[index];
+
+    if (index == NIL) {
+        return block_split(order);
+    }
+    pool.free[order] = head->next;
+    if (head->next != NIL) {
+        frame_records.at[head->next].prev = NIL;
+    }
+    return head;
+}
+
 /* More than the largest block: the first run of whole free ones. */
 static struct frame *run_take(size_t blocks)
 {
-    uint64_t start = align_up(pool.first, MAX_BLOCK) - pool.first;
+    uint64_t start = align_up(frame_records.first, MAX_BLOCK) - frame_records.first;
     size_t found = 0;
 
-    for (uint64_t index = start; index < pool.count; index += MAX_BLOCK) {
-        const struct frame *head = &pool.frames[index];
+    for (uint64_t index = start; index < frame_records.count; index += MAX_BLOCK) {
+        const struct frame *head = &frame_records.at[index];
         bool whole = head->purpose == FRAME_FREE && head->order == FRAME_MAX_ORDER;
 
         found = whole ? found + 1 : 0;
         if (found == blocks) {
-            struct frame *first = &pool.frames[index - (blocks - 1) * MAX_BLOCK];
+            struct frame *first = &frame_records.at[index - (blocks - 1) * MAX_BLOCK];
 
             for (size_t block = 0; block < blocks; block++) {
                 frames_list_remove(first + block * MAX_BLOCK);
@@ -158,14 +179,13 @@ static void block_trim(struct frame *head, unsigned order, size_t count, enum fr
     block_use(head, order, purpose);
 }
 
-static struct frame *take(size_t count, unsigned align_order, enum frame_purpose purpose)
+/* What is not one block: more than the largest one, or a part of one. */
+static __attribute__((noinline)) struct frame *take_trimmed(size_t count, unsigned order,
+                                                            enum frame_purpose purpose)
 {
-    unsigned order = log2_ceil(count);
     size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
-    struct frame *head;
+    struct frame *head = blocks > 1 ? run_take(blocks) : block_take(order);
 
-    order = order < align_order ? align_order : order;
-    head = blocks > 1 ? run_take(blocks) : block_take(order);
     if (head == NULL) {
         return NULL;
     }
@@ -179,6 +199,22 @@ static struct frame *take(size_t count, unsigned align_order, enum frame_purpose
     return head;
 }
 
+static inline struct frame *take(size_t count, unsigned align_order, enum frame_purpose purpose)
+{
+    unsigned order = log2_ceil(count);
+    struct frame *head;
+
+    order = order < align_order ? align_order : order;
+    if (order > FRAME_MAX_ORDER || count != BIT(order)) {
+        return take_trimmed(count, order, purpose);
+    }
+    head = block_take(order);
+    if (head != NULL) {
+        block_use(head, order, purpose);
+    }
+    return head;
+}
+
 size_t frames_metadata_size(paddr_t base, paddr_t end)
 {
     return align_up((end - base) / PAGE_SIZE * sizeof(struct frame), PAGE_SIZE);
@@ -186,9 +222,9 @@ size_t frames_metadata_size(paddr_t base, paddr_t end)
 
 void frames_init(paddr_t base, paddr_t end, void *metadata)
 {
-    pool.frames = metadata;
-    pool.first = base / PAGE_SIZE;
-    pool.count = (uint32_t)((end - base) / PAGE_SIZE);
+    frame_records.at = metadata;
+    frame_records.first = base / PAGE_SIZE;
+    frame_records.count = (uint32_t)((end - base) / PAGE_SIZE);
     for (unsigned order = 0; order < ORDERS; order++) {
         pool.free[order] = NIL;
     }
@@ -213,29 +249,30 @@ __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_orde
 {
     struct frame *head;
 
-    if (count == 0 || count > pool.count || align_order > FRAME_MAX_ORDER) {
+    if (count - 1 >= frame_records.count || align_order > FRAME_MAX_ORDER) {
         return 0;
     }
     lock_acquire(&pool.lock);
     head = take(count, align_order, purpose);
-    if (head != NULL) {
-        pool.by_purpose[FRAME_FREE] -= count;
-        pool.by_purpose[purpose] += count;
-    }
-    lock_release(&pool.lock);
     if (head == NULL) {
+        lock_release(&pool.lock);
         return 0;
     }
+    pool.by_purpose[FRAME_FREE] -= count;
+    pool.by_purpose[purpose] += count;
+    lock_release(&pool.lock);
     head->used = 0;
     head->prev = (uint32_t)count;
-    poison_check(head, count);
+    if (LUKOS_DEBUG) {
+        poison_check(head, count);
+    }
     return frame_address(head);
 }
 
 /* What is wrong with releasing [head, head + count); NULL: nothing is. */
 static const char *release_fault(const struct frame *head, size_t count)
 {
-    if (head == NULL || count == 0 || count > pool.count - index_of(head)) {
+    if (head == NULL || count == 0 || count > frame_records.count - index_of(head)) {
         return "not managed memory";
     }
     if (head->purpose == FRAME_FREE) {
@@ -253,20 +290,21 @@ static const char *release_fault(const struct frame *head, size_t count)
     return NULL;
 }
 
-static void release(struct frame *head, size_t count)
+/* Free frames in use, none of which is marked as the head of a block any more. */
+static void release(struct frame *head, size_t count, enum frame_purpose purpose)
 {
-    poison_fill(head, count);
-    pool.by_purpose[head->purpose] -= count;
-    pool.by_purpose[FRAME_FREE] += count;
-    for (size_t done = 0; done < count; done += BIT(head[done].order)) {
-        head[done].purpose = FRAME_NONE;
+    if (LUKOS_DEBUG) {
+        poison_fill(head, count);
     }
+    pool.by_purpose[purpose] -= count;
+    pool.by_purpose[FRAME_FREE] += count;
     frames_range_release(head, count);
 }
 
 void frames_free(paddr_t start, size_t count)
 {
     struct frame *head = is_aligned(start, PAGE_SIZE) ? frame_of(start) : NULL;
+    enum frame_purpose purpose;
     const char *fault;
 
     lock_acquire(&pool.lock);
@@ -274,20 +312,30 @@ void frames_free(paddr_t start, size_t count)
     if (fault != NULL) {
         panic("frames_free(0x%lx, %zu): %s", start, count, fault);
     }
-    release(head, count);
+    purpose = head->purpose;
+    for (size_t done = 0; done < count; done += BIT(head[done].order)) {
+        head[done].purpose = FRAME_NONE;
+    }
+    release(head, count, purpose);
     lock_release(&pool.lock);
 }
 
-void frames_free_pages(struct frame *head, size_t count)
+size_t frames_free_pages(struct frame *head, size_t count)
 {
+    const struct frame *end = head + count;
+    struct frame *frame = head;
+
     lock_acquire(&pool.lock);
-    for (size_t done = 0; done < count; done += BIT(head[done].order)) {
-        if (head[done].purpose != FRAME_PAGE) {
-            panic("frames_free_pages(0x%lx): not a page of a VMA", frame_address(head + done));
-        }
+    while (frame < end && frame->purpose == FRAME_PAGE && frame->used == 0) {
+        frame->purpose = FRAME_NONE;
+        frame += BIT(frame->order);
     }
-    release(head, count);
+    count = (size_t)(frame - head);
+    if (count != 0) {
+        release(head, count, FRAME_PAGE);
+    }
     lock_release(&pool.lock);
+    return count;
 }
 
 void frames_split(paddr_t start, size_t count, unsigned order)
@@ -315,25 +363,10 @@ void frames_join(paddr_t start, size_t count)
     head->order = log2_floor(count) & 31U;
 }
 
-struct frame *frame_of(paddr_t pa)
-{
-    uint64_t number = pa / PAGE_SIZE;
-
-    if (number < pool.first || number - pool.first >= pool.count) {
-        return NULL;
-    }
-    return &pool.frames[number - pool.first];
-}
-
-paddr_t frame_address(const struct frame *frame)
-{
-    return (pool.first + index_of(frame)) * PAGE_SIZE;
-}
-
 void frames_span(paddr_t *start, paddr_t *end)
 {
-    *start = pool.first * PAGE_SIZE;
-    *end = (pool.first + pool.count) * PAGE_SIZE;
+    *start = frame_records.first * PAGE_SIZE;
+    *end = (frame_records.first + frame_records.count) * PAGE_SIZE;
 }
 
 size_t frames_count(enum frame_purpose purpose)
@@ -346,11 +379,11 @@ static bool free_list_check(unsigned order, size_t *frames)
 {
     uint32_t prev = NIL;
 
-    for (uint32_t index = pool.free[order]; index != NIL; index = pool.frames[index].next) {
-        const struct frame *head = &pool.frames[index];
+    for (uint32_t index = pool.free[order]; index != NIL; index = frame_records.at[index].next) {
+        const struct frame *head = &frame_records.at[index];
 
         if (head->purpose != FRAME_FREE || head->order != order || head->prev != prev ||
-            !is_aligned(pool.first + index, BIT(order))) {
+            !is_aligned(frame_records.first + index, BIT(order))) {
             return false;
         }
         *frames += BIT(order);
@@ -382,8 +415,8 @@ bool frames_check(void)
             return false;
         }
     }
-    while (index < pool.count) {
-        const struct frame *head = &pool.frames[index];
+    while (index < frame_records.count) {
+        const struct frame *head = &frame_records.at[index];
 
         if (!used_check(head)) {
             return false;

@@ -14,10 +14,10 @@ static struct frame *block_of(const struct frame *frame)
         uint64_t start = align_down(number, BIT(order));
         struct frame *head;
 
-        if (start < pool.first) {
+        if (start < frame_records.first) {
             break;
         }
-        head = &pool.frames[start - pool.first];
+        head = &frame_records.at[start - frame_records.first];
         if (head->purpose != FRAME_NONE) {
             return head->order >= order ? head : NULL;
         }

@@ -12,9 +12,6 @@
 
 struct frame_pool {
     struct lock lock;
-    struct frame *frames; /* [0, count), for the frame numbers from first on */
-    uint64_t first;
-    uint32_t count;
     uint32_t free[ORDERS]; /* heads of the free blocks, by index, linked through next and prev */
     size_t by_purpose[FRAME_PURPOSES];
 };

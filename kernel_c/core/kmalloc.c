@@ -38,13 +38,13 @@ static void *kmalloc(struct uk_alloc *a, size_t size)
 /* Objects never start a frame: the head of their slab does. */
 static void kfree(struct uk_alloc *a, void *ptr)
 {
-    paddr_t pa = vmm_arch_ram_address(ptr);
-
     (void)a;
     if (ptr == NULL) {
         return;
     }
-    if (is_aligned(pa, PAGE_SIZE)) {
+    if (is_aligned((uintptr_t)ptr, PAGE_SIZE)) {
+        paddr_t pa = vmm_arch_ram_address(ptr);
+
         frames_free(pa, BIT(frame_of(pa)->order));
     } else {
         object_free(object_cache_of(ptr), ptr);

@@ -12,8 +12,8 @@
 /* The head of a frame of objects. */
 struct slab {
     struct object_cache *cache;
-    struct list link; /* in the cache's partial list while there is room */
-    uint64_t live[BITMAP_WORDS];
+    struct list link;            /* in the cache's partial list while there is room */
+    uint64_t free[BITMAP_WORDS]; /* a bit for each object that is not live */
     uint64_t used;
 };
 
@@ -21,28 +21,19 @@ struct slab {
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER, "the header must leave the objects aligned");
 _Static_assert((PAGE_SIZE - SLAB_HEADER) / OBJECT_SIZE_MIN <= (size_t)64 * BITMAP_WORDS, "bitmap");
 
-static size_t capacity(const struct object_cache *cache)
-{
-    return (PAGE_SIZE - SLAB_HEADER) / cache->size;
-}
-
 static struct slab *slab_of(const void *object)
 {
     return (struct slab *)align_down((uintptr_t)object, PAGE_SIZE);
 }
 
-static void *slab_object(struct slab *slab, size_t index)
+static inline bool is_full(const struct slab *slab)
 {
-    return (char *)slab + SLAB_HEADER + index * slab->cache->size;
+    return (slab->free[0] | slab->free[1]) == 0;
 }
 
-static size_t slab_index(const struct slab *slab, const void *object)
+static __attribute__((noinline)) struct slab *slab_create(struct object_cache *cache)
 {
-    return ((uintptr_t)object - (uintptr_t)slab - SLAB_HEADER) / slab->cache->size;
-}
-
-static struct slab *slab_create(struct object_cache *cache)
-{
+    size_t capacity = (PAGE_SIZE - SLAB_HEADER) / cache->size;
     paddr_t pa = frames_alloc(1, 0, FRAME_OBJECT);
     struct slab *slab;
 
@@ -50,20 +41,12 @@ static struct slab *slab_create(struct object_cache *cache)
         return NULL;
     }
     slab = vmm_arch_ram(pa);
-    memset(slab, 0, SLAB_HEADER);
     slab->cache = cache;
+    slab->free[0] = capacity < 64 ? BIT(capacity) - 1 : UINT64_MAX;
+    slab->free[1] = capacity <= 64 ? 0 : UINT64_MAX >> (128 - capacity);
+    slab->used = 0;
     list_push_front(&cache->partial, &slab->link);
     return slab;
-}
-
-static size_t first_free(const struct slab *slab)
-{
-    for (size_t word = 0; word < BITMAP_WORDS; word++) {
-        if (slab->live[word] != UINT64_MAX) {
-            return word * 64 + (size_t)__builtin_ctzll(~slab->live[word]);
-        }
-    }
-    panic("object cache %s: a full slab is on the partial list", slab->cache->name);
 }
 
 void object_cache_init(struct object_cache *cache, const char *name, size_t size)
@@ -71,6 +54,20 @@ void object_cache_init(struct object_cache *cache, const char *name, size_t size
     ASSERT(size >= OBJECT_SIZE_MIN && size % 8 == 0 && size <= PAGE_SIZE - SLAB_HEADER);
     *cache = (struct object_cache){.name = name, .size = size};
     list_init(&cache->partial);
+}
+
+/* The lowest free object of a slab that has one. */
+static inline void *slab_take(struct slab *slab)
+{
+    size_t word = slab->free[0] != 0 ? 0 : 1;
+    size_t index = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
+
+    slab->free[word] &= slab->free[word] - 1;
+    slab->used++;
+    if (is_full(slab)) {
+        list_remove(&slab->link);
+    }
+    return (char *)slab + SLAB_HEADER + index * slab->cache->size;
 }
 
 __attribute__((noinline)) void *object_alloc(struct object_cache *cache)
@@ -82,37 +79,59 @@ __attribute__((noinline)) void *object_alloc(struct object_cache *cache)
     slab = list_empty(&cache->partial) ? slab_create(cache)
                                        : list_entry(cache->partial.next, struct slab, link);
     if (slab != NULL) {
-        size_t index = first_free(slab);
-
-        object = slab_object(slab, index);
-        slab->live[index / 64] |= BIT(index % 64);
-        slab->used++;
+        object = slab_take(slab);
         cache->live++;
-        if (slab->used == capacity(cache)) {
-            list_remove(&slab->link);
-        }
     }
     lock_release(&cache->lock);
-    return object == NULL ? NULL : memset(object, 0, cache->size);
+    return object;
+}
+
+/* The number of a live object in its slab; SIZE_MAX: it is none. */
+static inline size_t index_of(const struct slab *slab, const void *object)
+{
+    size_t offset = (uintptr_t)object - (uintptr_t)slab - SLAB_HEADER;
+    size_t index = offset / slab->cache->size;
+
+    if (offset >= PAGE_SIZE - SLAB_HEADER || index * slab->cache->size != offset ||
+        index >= (PAGE_SIZE - SLAB_HEADER) / slab->cache->size) {
+        return SIZE_MAX;
+    }
+    return (slab->free[index / 64] & BIT(index % 64)) == 0 ? index : SIZE_MAX;
+}
+
+/* The slab that the pointer, whatever it is, points into; NULL: it is none of this cache. */
+static inline struct slab *slab_in(const struct object_cache *cache, const void *object)
+{
+    paddr_t pa = vmm_arch_ram_address(object);
+    const struct frame *frame = pa == 0 ? NULL : frame_of(pa);
+    struct slab *slab = slab_of(object);
+
+    return frame != NULL && frame->purpose == FRAME_OBJECT && slab->cache == cache ? slab : NULL;
+}
+
+bool object_is_live(const struct object_cache *cache, const void *object)
+{
+    const struct slab *slab = slab_in(cache, object);
+
+    return slab != NULL && index_of(slab, object) != SIZE_MAX;
 }
 
 void object_free(struct object_cache *cache, void *object)
 {
-    struct slab *slab = slab_of(object);
-    size_t index;
+    struct slab *slab = slab_in(cache, object);
+    size_t index = slab == NULL ? SIZE_MAX : index_of(slab, object);
 
-    if (!object_is_live(cache, object)) {
+    if (index == SIZE_MAX) {
         panic("object_free(%s, %p): not a live object of this cache", cache->name, object);
     }
     lock_acquire(&cache->lock);
-    index = slab_index(slab, object);
     if (LUKOS_DEBUG) {
         memset(object, POISON_BYTE, cache->size);
     }
-    if (slab->used == capacity(cache)) {
+    if (is_full(slab)) {
         list_push_front(&cache->partial, &slab->link);
     }
-    slab->live[index / 64] &= ~BIT(index % 64);
+    slab->free[index / 64] |= BIT(index % 64);
     slab->used--;
     cache->live--;
     if (slab->used == 0) {
@@ -125,20 +144,4 @@ void object_free(struct object_cache *cache, void *object)
 struct object_cache *object_cache_of(const void *object)
 {
     return slab_of(object)->cache;
-}
-
-bool object_is_live(const struct object_cache *cache, const void *object)
-{
-    paddr_t pa = vmm_arch_ram_address(object);
-    const struct frame *frame = pa == 0 ? NULL : frame_of(pa);
-    const struct slab *slab = slab_of(object);
-    size_t offset = (uintptr_t)object - (uintptr_t)slab;
-    size_t index;
-
-    if (frame == NULL || frame->purpose != FRAME_OBJECT || slab->cache != cache ||
-        offset < SLAB_HEADER || (offset - SLAB_HEADER) % cache->size != 0) {
-        return false;
-    }
-    index = slab_index(slab, object);
-    return index < capacity(cache) && (slab->live[index / 64] & BIT(index % 64)) != 0;
 }

@@ -210,7 +210,9 @@ static int region_add(address_space_t *as, void *va, size_t len, address_space_r
     region->vma.vas = &as->vas;
     region->vma.ops = &region_ops;
     region->vma.attr = prop_attr[prop];
+    region->vma.flags = 0;
     region->vma.page_lvl = -1;
+    region->vma.name = NULL;
     vma_tree_insert(&as->vas.vmas, &region->vma.node);
     as->vas.counts.vmas++;
     as->vas.counts.resident += len / PAGE_SIZE;

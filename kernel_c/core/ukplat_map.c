@@ -68,7 +68,8 @@ static int make_room(const struct mapping *op, __vaddr_t vaddr, unsigned level, 
 static int open_slot(const struct mapping *op, __vaddr_t vaddr, unsigned level, __pte_t **slot,
                      __pte_t *old)
 {
-    int status = vmm_arch_slot(op->pt, vaddr, level, slot);
+    size_t count = 1;
+    int status = vmm_arch_slots(op->pt, vaddr, level, &count, slot);
     unsigned there;
 
     *old = 0;
@@ -120,7 +121,8 @@ static void write_page(const struct mapping *op, __vaddr_t vaddr, unsigned level
     __paddr_t paddr = PT_Lx_PTE_PADDR(pte, level);
 
     if (old == 0) {
-        vmm_arch_slot_fill(op->pt, slot, paddr, pte, level);
+        vmm_arch_slots_fill(slot, 1, paddr, pte, level);
+        vmm_arch_publish(op->pt);
     } else {
         vmm_arch_page_replace(op->pt, vaddr, paddr, pte, level);
     }

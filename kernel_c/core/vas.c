@@ -8,6 +8,7 @@
 
 /* The kernel's own VAS: areas in the window above its map of RAM. */
 static struct uk_vas kernel_vas;
+static vaddr_t kernel_start; /* of these areas */
 
 int vas_init_kernel(void)
 {
@@ -16,8 +17,14 @@ int vas_init_kernel(void)
 
     pt->fa = frames_uk_falloc();
     status = uk_vas_init(&kernel_vas, pt, uk_alloc_get_default());
-    kernel_vas.vma_base = vmm_arch_range_start(pt);
+    kernel_start = vmm_arch_range_start(pt);
+    kernel_vas.vma_base = kernel_start;
     return status;
+}
+
+struct uk_vas *vas_at(vaddr_t vaddr)
+{
+    return vaddr >= kernel_start ? &kernel_vas : uk_vas_get_active();
 }
 
 struct uk_vas *vas_of_kernel(void)

@@ -14,4 +14,7 @@ struct uk_vas *vas_of_kernel(void);
  */
 int vas_clone(struct uk_vas *from, struct uk_vas *to);
 
+/* The VAS that an access to vaddr goes by: the kernel's own areas are in all of them. */
+struct uk_vas *vas_at(vaddr_t vaddr);
+
 #endif

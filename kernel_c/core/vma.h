@@ -2,7 +2,9 @@
 #ifndef CORE_VMA_H
 #define CORE_VMA_H
 
+#include "core/vas_limits.h"
 #include "lib/bits.h"
+#include "lukos/frames.h"
 #include <uk/vmem.h>
 
 /* What the files of the VMA engine share. The VAS's lock is held wherever one is needed. */
@@ -23,6 +25,11 @@ static inline struct uk_vma *vma_above(const struct uk_vma *vma)
     return vma_of(vma_tree_next(&vma->node));
 }
 
+static inline struct uk_vma *vma_below(const struct uk_vma *vma)
+{
+    return vma_of(vma_tree_prev(&vma->node));
+}
+
 /* Bytes of the pages that the VMA insists on: addresses in it are handled in multiples of it. */
 static inline __sz vma_page_size(const struct uk_vma *vma)
 {
@@ -32,17 +39,35 @@ static inline __sz vma_page_size(const struct uk_vma *vma)
 /* Cut the VMA in two at vaddr, inside it, if its type allows. */
 int vma_split(struct uk_vma *vma, __vaddr_t vaddr);
 
-/* Join the VMA with the one above it if they are alike. True: the one above is gone. */
-bool vma_merge_above(struct uk_vma *vma);
+/* Join the VMA with the one above, which touches it, if they are alike. True: above is gone. */
+bool vma_join(struct uk_vma *vma, struct uk_vma *above);
+
+/* The same, if there is one and it touches. */
+static inline bool vma_merge_above(struct uk_vma *vma)
+{
+    struct uk_vma *above = vma_above(vma);
+
+    return above != NULL && above->start == vma->end && vma_join(vma, above);
+}
 
 /* Join the VMA with the one below it if they are alike; then the VMA is gone. */
-void vma_merge_below(struct uk_vma *vma);
+static inline void vma_merge_below(struct uk_vma *vma)
+{
+    struct uk_vma *below = vma_below(vma);
+
+    if (below != NULL && below->end == vma->start) {
+        (void)vma_join(below, vma);
+    }
+}
 
 /* True when neither end of the range cuts a page of a VMA that insists on large ones. */
-bool vma_range_is_aligned(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end);
+bool vma_range_is_aligned(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end);
 
 /* Unmap and drop every VMA in the range, cutting those at its ends. */
 int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len);
+
+/* Free a VMA that is in no VAS. */
+void vma_forget(struct uk_vma *vma);
 
 /* Take the VMA out of its VAS and free it. Nothing of it is mapped any more. */
 void vma_drop(struct uk_vma *vma);
@@ -56,8 +81,29 @@ int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 /* Make blocks of what is complete in the range: VAS_ADV_PROMOTE. */
 int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 
-/* Resolve a fault at vaddr in the VMA: type is UK_VMA_FAULT_*. */
-int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs);
+/*
+ * New frames for a fault, of an allocation for each page, which the VAS counts as resident. 0, or
+ * -ENOMEM, -EDQUOT.
+ */
+static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault)
+{
+    unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
+    size_t count = fault->len / PAGE_SIZE;
+    int status = vas_check_resident(vma->vas, count);
+
+    if (status != 0) {
+        return status;
+    }
+    fault->paddr = frames_alloc(count, order, FRAME_PAGE);
+    if (fault->paddr == 0) {
+        return -ENOMEM;
+    }
+    if (count > BIT(order)) {
+        frames_split(fault->paddr, count, order);
+    }
+    vma->vas->counts.resident += count;
+    return 0;
+}
 
 /* Make neighbours of a page present that an access has just got: vas_set_fault_around(). */
 void vma_fault_around(struct uk_vma *vma, __vaddr_t vaddr);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vas_limits.h"
 #include "core/vma_cow.h"
 #include "lukos/status.h"
 #include "lukos/vas.h"
@@ -9,23 +8,18 @@
 
 static int anon_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
 {
-    unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
-    size_t count = fault->len / PAGE_SIZE;
-    int status = vas_check_resident(vma->vas, count);
-    paddr_t pa = status == 0 ? frames_alloc(count, order, FRAME_PAGE) : 0;
+    int status = vma_supply(vma, fault);
 
-    if (pa == 0) {
-        return status != 0 ? status : -ENOMEM;
+    if (status != 0) {
+        return status;
     }
-    vma->vas->counts.resident += count;
-    vma->vas->counts.anonymous += count;
+    vma->vas->counts.anonymous += fault->len / PAGE_SIZE;
     if ((vma->flags & UK_VMA_FLAG_UNINITIALIZED) == 0) {
-        vmm_arch_zero(pa, fault->len);
+        vmm_arch_zero(fault->paddr, fault->len);
     }
     if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
-        vmm_arch_sync_code(pa, fault->len);
+        vmm_arch_sync_code(fault->paddr, fault->len);
     }
-    fault->paddr = pa;
     return 0;
 }
 
@@ -51,4 +45,5 @@ const struct uk_vma_ops uk_vma_anon_ops = {
     .set_attr = vma_set_attr_mapped,
     .advise = anon_advise,
     .clone = vma_clone_owned,
+    .fault_takes_runs = true,
 };

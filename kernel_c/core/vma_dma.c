@@ -47,7 +47,7 @@ static int dma_new(struct uk_vas *vas, __vaddr_t vaddr, __sz len, void *data, un
 static int dma_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
 {
     fault->paddr = dma_address(vma, fault->vbase);
-    if (!is_aligned(fault->paddr, fault->len)) {
+    if (!PAGE_Lx_ALIGNED(fault->paddr, fault->level)) {
         return vma->page_lvl < 0 ? -ENOMEM : -EINVAL;
     }
     return 0;
@@ -97,4 +97,5 @@ const struct uk_vma_ops uk_vma_dma_ops = {
     .set_attr = vma_set_attr_mapped,
     .advise = dma_advise,
     .clone = dma_clone,
+    .fault_takes_runs = true,
 };

@@ -7,24 +7,20 @@
 
 /* Resolving faults, by accesses and by those who want memory present. */
 
-static bool is_permitted(const struct uk_vma *vma, unsigned type)
-{
-    unsigned long wanted = PAGE_ATTR_PROT_RWX;
+/* The rights of which an access needs one, by UK_VMA_FAULT_ACCESSTYPE. */
+static const uint8_t wanted[UK_VMA_FAULT_ACCESSTYPE + 1] = {
+    [UK_VMA_FAULT_READ] = PAGE_ATTR_PROT_RWX,
+    [UK_VMA_FAULT_WRITE] = PAGE_ATTR_PROT_WRITE,
+    [UK_VMA_FAULT_EXEC] = PAGE_ATTR_PROT_EXEC,
+    [UK_VMA_FAULT_ACCESSTYPE] = PAGE_ATTR_PROT_RWX,
+};
 
+static inline bool is_permitted(const struct uk_vma *vma, unsigned type)
+{
     if ((type & UK_VMA_FAULT_SOFT) != 0) {
         return (vma->attr & PAGE_ATTR_PROT_MASK) != PAGE_ATTR_PROT_NONE;
     }
-    switch (type & UK_VMA_FAULT_ACCESSTYPE) {
-    case UK_VMA_FAULT_WRITE:
-        wanted = PAGE_ATTR_PROT_WRITE;
-        break;
-    case UK_VMA_FAULT_EXEC:
-        wanted = PAGE_ATTR_PROT_EXEC;
-        break;
-    default:
-        break;
-    }
-    return (vma->attr & wanted) != 0;
+    return (vma->attr & wanted[type & UK_VMA_FAULT_ACCESSTYPE]) != 0;
 }
 
 /* The largest page that can start at vaddr and ends at end or before. */
@@ -39,87 +35,143 @@ static unsigned largest_level(__vaddr_t vaddr, __vaddr_t end)
     return level;
 }
 
-/* Let the type supply the page at vaddr of this level, and map it. -EEXIST: something is there. */
-static int resolve(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, unsigned level,
-                   struct __regs *regs)
+/* Let the type supply the memory for these empty slots, that of vaddr first, and map it. */
+static inline int supply(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, unsigned level,
+                         struct __regs *regs, __pte_t *slots, size_t count)
 {
-    struct uk_pagetable *pt = vma->vas->pt;
-    __vaddr_t base = PAGE_Lx_ALIGN_DOWN(vaddr, level);
-    __pte_t *slot;
-    int status = vmm_arch_slot(pt, base, level, &slot);
     struct uk_vm_fault fault = {
         .vaddr = vaddr,
-        .len = PAGE_Lx_SIZE(level),
-        .vbase = base,
+        .len = count << PAGE_Lx_SHIFT(level),
+        .vbase = PAGE_Lx_ALIGN_DOWN(vaddr, level),
         .paddr = __PADDR_INV,
         .type = type,
-        .pte = vmm_arch_pte(pt, vma->attr),
+        .pte = vmm_arch_pte(vma->vas->pt, vma->attr),
         .level = level,
         .regs = regs,
     };
+    int status = vma->ops->fault(vma, &fault);
 
     if (status == 0) {
-        status = vma->ops->fault(vma, &fault);
-        if (status == 0) {
-            vmm_arch_slot_fill(pt, slot, fault.paddr, fault.pte, level);
-        } else {
-            (void)vmm_arch_pages_unmap(pt, base, fault.len, NULL);
-        }
+        vmm_arch_slots_fill(slots, count, fault.paddr, fault.pte, level);
     }
     return status;
 }
 
-int vma_fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs)
+/* Slots that stay empty: with them go tables that were made for them. */
+static __attribute__((noinline)) int give_up(struct uk_vma *vma, __vaddr_t vaddr, unsigned level,
+                                             int status)
+{
+    (void)vmm_arch_pages_unmap(vma->vas->pt, PAGE_Lx_ALIGN_DOWN(vaddr, level), PAGE_Lx_SIZE(level),
+                               NULL);
+    return status;
+}
+
+static inline int fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs)
 {
     unsigned level = vma->page_lvl < 0 ? PAGE_LEVEL : (unsigned)vma->page_lvl;
+    size_t count = 1;
+    __pte_t *slot;
     int status;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, type)) {
         return -EFAULT;
     }
-    status = resolve(vma, vaddr, type, level, regs);
-    return status == -EEXIST ? 0 : status; /* somebody was quicker: what is there stays */
+    status = vmm_arch_slots(vma->vas->pt, vaddr, level, &count, &slot);
+    if (status != 0) {
+        return status == -EEXIST ? 0 : status; /* somebody was quicker: what is there stays */
+    }
+    status = supply(vma, vaddr, type, level, regs, slot, 1);
+    if (status != 0) {
+        return give_up(vma, vaddr, level, status);
+    }
+    vmm_arch_publish(vma->vas->pt);
+    return 0;
 }
 
-/* One page of the range, of the size asked for, or of the largest that memory allows. */
-static int prefault_page(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end, unsigned *level)
+/*
+ * Map as many of *count pages, from that of vaddr on, as there are empty slots and consecutive
+ * memory for; *count receives how many it were. -EEXIST: something is at the first.
+ */
+static int prefault_pages(struct uk_vma *vma, __vaddr_t vaddr, unsigned level, size_t *count)
 {
     const unsigned type = UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT;
+    __pte_t *slots;
+    int status = vmm_arch_slots(vma->vas->pt, vaddr, level, count, &slots);
+
+    if (status != 0) {
+        return status;
+    }
+    for (;;) {
+        status = supply(vma, vaddr, type, level, NULL, slots, *count);
+        if (*count == 1 || (status != -ENOMEM && status != -EDQUOT)) {
+            break;
+        }
+        *count /= 2;
+    }
+    return status == 0 ? 0 : give_up(vma, vaddr, level, status);
+}
+
+/*
+ * Pages of the level from vaddr up to end that the type will supply at a time. Only where the VMA
+ * insists on their size they may go on above end.
+ */
+static size_t run_length(const struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end, unsigned level)
+{
+    __sz len = end - PAGE_Lx_ALIGN_DOWN(vaddr, level);
+
+    if (!vma->ops->fault_takes_runs) {
+        return 1;
+    }
+    return (vma->page_lvl < 0 ? len : PAGE_Lx_ALIGN_UP(len, level)) >> PAGE_Lx_SHIFT(level);
+}
+
+/*
+ * Make pages present from vaddr on, in the size asked for, or in the largest that memory allows:
+ * at least one of them. Receives where the next one starts.
+ */
+static int prefault_run(struct uk_vma *vma, __vaddr_t *vaddr, __vaddr_t end)
+{
+    unsigned level = vma->page_lvl < 0 ? largest_level(*vaddr, end) : (unsigned)vma->page_lvl;
+    size_t count;
     unsigned there;
     int status;
 
-    *level = vma->page_lvl < 0 ? largest_level(vaddr, end) : (unsigned)vma->page_lvl;
     for (;;) {
-        status = resolve(vma, vaddr, type, *level, NULL);
-        if (status == -EEXIST && vmm_arch_page_at(vma->vas->pt, vaddr, &there) != 0) {
-            *level = there;
-            return 0;
+        count = run_length(vma, *vaddr, end, level);
+        status = prefault_pages(vma, *vaddr, level, &count);
+        if (status == -EEXIST && vmm_arch_page_at(vma->vas->pt, *vaddr, &there) != 0) {
+            level = there;
+            count = 1;
+            status = 0;
         }
-        if (vma->page_lvl >= 0 || *level == PAGE_LEVEL ||
+        if (status == 0 || vma->page_lvl >= 0 || level == PAGE_LEVEL ||
             (status != -ENOMEM && status != -EEXIST)) {
-            return status;
+            break;
         }
-        (*level)--; /* no memory for it, or a table with smaller pages in its place */
+        level--; /* no memory for it, or a table with smaller pages in its place */
     }
+    *vaddr = PAGE_Lx_ALIGN_DOWN(*vaddr, level) + (count << PAGE_Lx_SHIFT(level));
+    return status;
 }
 
 int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 {
     __vaddr_t end = vaddr + len;
+    int status = 0;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, UK_VMA_FAULT_SOFT)) {
         return 0;
     }
-    while (vaddr < end) {
-        unsigned level;
-        int status = prefault_page(vma, vaddr, end, &level);
-
-        if (status != 0) {
-            return status;
+    while (vaddr < end && status == 0) {
+        status = prefault_run(vma, &vaddr, end);
+        if (!vma->ops->fault_takes_runs) {
+            vmm_arch_publish(vma->vas->pt); /* its handler may look at the pages before */
         }
-        vaddr = PAGE_Lx_ALIGN_DOWN(vaddr, level) + PAGE_Lx_SIZE(level);
     }
-    return 0;
+    if (vma->ops->fault_takes_runs) {
+        vmm_arch_publish(vma->vas->pt);
+    }
+    return status;
 }
 
 int vma_unmap_owned(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
@@ -181,8 +233,7 @@ int vma_set_attr_mapped(struct uk_vma *vma, unsigned long attr)
 
 int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
 {
-    struct uk_vas *vas =
-        vaddr >= vmm_arch_range_start(vas_of_kernel()->pt) ? vas_of_kernel() : uk_vas_get_active();
+    struct uk_vas *vas = vas_at(vaddr);
     struct uk_vma *vma;
     int status = -EFAULT;
 
@@ -192,7 +243,7 @@ int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
     lock_acquire(&vas->lock);
     vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
     if (vma != NULL) {
-        status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? vma_fault(vma, vaddr, type, regs)
+        status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? fault(vma, vaddr, type, regs)
                                                        : vma_cow_fault(vma, vaddr, type);
     }
     if (status == 0) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/files.h"
-#include "core/vas_limits.h"
 #include "core/vma_cow.h"
 #include "lib/string.h"
 #include "lukos/frames.h"
@@ -107,29 +106,24 @@ static int file_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
     struct vma_file *mapping = mapping_of(vma);
     uint64_t offset = fault->vbase + mapping->offset;
     uint64_t end = align_up(file_length(mapping->file), PAGE_SIZE);
-    size_t count = fault->len / PAGE_SIZE;
-    paddr_t pa;
+    int status;
 
     if (offset >= end) {
         return -EFAULT;
     }
-    if (vma->page_lvl < 0 && fault->len > end - offset) {
+    if (fault->len > end - offset &&
+        (vma->page_lvl < 0 || fault->len > PAGE_Lx_SIZE(fault->level))) {
         return -ENOMEM;
     }
-    if (vas_check_resident(vma->vas, count) != 0) {
-        return -EDQUOT;
+    status = vma_supply(vma, fault);
+    if (status != 0) {
+        return status;
     }
-    pa = frames_alloc(count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT, FRAME_PAGE);
-    if (pa == 0) {
-        return -ENOMEM;
-    }
-    fill(mapping->file, offset, vmm_arch_ram(pa), fault->len);
+    vma->vas->counts.file += fault->len / PAGE_SIZE;
+    fill(mapping->file, offset, vmm_arch_ram(fault->paddr), fault->len);
     if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
-        vmm_arch_sync_code(pa, fault->len);
+        vmm_arch_sync_code(fault->paddr, fault->len);
     }
-    vma->vas->counts.resident += count;
-    vma->vas->counts.file += count;
-    fault->paddr = pa;
     return 0;
 }
 
@@ -180,4 +174,5 @@ const struct uk_vma_ops uk_vma_file_ops = {
     .set_attr = vma_set_attr_mapped,
     .advise = file_advise,
     .clone = file_clone,
+    .fault_takes_runs = true,
 };

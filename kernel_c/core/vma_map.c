@@ -71,13 +71,6 @@ static int choose(struct request *request)
     return request->vaddr == 0 ? -ENOMEM : 0;
 }
 
-static bool is_occupied(const struct request *request)
-{
-    const struct uk_vma *vma = vma_from(request->vas, request->vaddr);
-
-    return vma != NULL && vma->start < request->vaddr + request->len;
-}
-
 /* Whether what is in the way, if anything, may go. */
 static int may_replace(const struct request *request)
 {
@@ -89,19 +82,29 @@ static int may_replace(const struct request *request)
                : -EINVAL;
 }
 
-static int new_vma(struct request *request, struct uk_vma **vma)
+/* A VMA of its type, not yet in the VAS. The type may change the flags. */
+static int new_vma(struct request *request, struct uk_vma **new)
 {
     struct uk_vas *vas = request->vas;
+    struct uk_vma *vma = NULL;
 
     if (request->ops->new != NULL) {
-        return request->ops->new(vas, request->vaddr, request->len, request->args, request->attr,
-                                 &request->flags, vma);
+        unsigned long flags = request->flags;
+        int status = request->ops->new(vas, request->vaddr, request->len, request->args,
+                                       request->attr, &flags, &vma);
+
+        if (status != 0) {
+            return status;
+        }
+        request->flags = flags;
+    } else {
+        vma = uk_malloc(vas->a, sizeof(*vma));
+        if (vma == NULL) {
+            return -ENOMEM;
+        }
+        vma->name = NULL;
     }
-    *vma = uk_malloc(vas->a, sizeof(**vma));
-    if (*vma == NULL) {
-        return -ENOMEM;
-    }
-    (*vma)->name = NULL;
+    *new = vma;
     return 0;
 }
 
@@ -122,16 +125,8 @@ static void fill_in(struct uk_vma *vma, const struct request *request)
     }
 }
 
-static void forget(struct uk_vma *vma)
-{
-    if (vma->ops->destroy != NULL) {
-        vma->ops->destroy(vma);
-    }
-    uk_free(vma->vas->a, vma);
-}
-
 /* Prefault all of a new VMA; when that fails nothing of it stays. */
-static int populate(struct uk_vma *vma)
+static __attribute__((noinline)) int populate(struct uk_vma *vma)
 {
     int status = vma_prefault(vma, vma->start, uk_vma_len(vma));
 
@@ -144,14 +139,33 @@ static int populate(struct uk_vma *vma)
     return status;
 }
 
+/* Make room for a new VMA where others are. */
+static __attribute__((noinline)) int replace(struct uk_vma *vma)
+{
+    int status = vma_range_unmap(vma->vas, vma->start, uk_vma_len(vma));
+
+    if (status != 0) {
+        vma_forget(vma);
+    }
+    return status;
+}
+
 static int perform(struct request *request)
 {
-    struct uk_vma *vma = NULL;
-    int status = request->vaddr == __VADDR_ANY ? choose(request) : 0;
-    bool occupied = status == 0 && is_occupied(request);
+    struct uk_vma *next = NULL;
+    struct uk_vma *vma;
+    bool chosen = request->vaddr == __VADDR_ANY;
+    bool occupied = false;
+    int status = 0;
 
-    if (occupied) {
-        status = may_replace(request);
+    if (chosen) {
+        status = choose(request);
+    } else {
+        next = vma_from(request->vas, request->vaddr);
+        occupied = next != NULL && next->start < request->vaddr + request->len;
+        if (occupied) {
+            status = may_replace(request);
+        }
     }
     if (status == 0) {
         status = vas_check_vmas(request->vas);
@@ -164,9 +178,8 @@ static int perform(struct request *request)
     }
     fill_in(vma, request);
     if (occupied) {
-        status = vma_range_unmap(request->vas, request->vaddr, request->len);
+        status = replace(vma);
         if (status != 0) {
-            forget(vma);
             return status;
         }
     }

@@ -9,11 +9,7 @@
 static int plain_split(struct uk_vma *vma, struct uk_vma **above)
 {
     *above = uk_malloc(vma->vas->a, sizeof(**above));
-    if (*above == NULL) {
-        return -ENOMEM;
-    }
-    **above = *vma;
-    return 0;
+    return *above == NULL ? -ENOMEM : 0;
 }
 
 int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
@@ -36,109 +32,128 @@ int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
     above->flags = vma->flags;
     above->page_lvl = vma->page_lvl;
     above->name = vma->name;
-    vma_tree_resize(&vma->vas->vmas, &vma->node, vma->start, vaddr);
-    vma_tree_insert(&vma->vas->vmas, &above->node);
+    vma_tree_split(&vma->vas->vmas, &vma->node, &above->node);
     vma->vas->counts.vmas++;
     return 0;
 }
 
-static bool are_alike(const struct uk_vma *below, const struct uk_vma *above)
+static inline bool are_alike(const struct uk_vma *below, const struct uk_vma *above)
 {
-    return below->end == above->start && below->ops == above->ops && below->attr == above->attr &&
+    return below->ops == above->ops && below->attr == above->attr &&
            ((below->flags ^ above->flags) & ~VMA_FLAG_COW) == 0 &&
            below->page_lvl == above->page_lvl && below->name == above->name;
 }
 
-void vma_drop(struct uk_vma *vma)
+void vma_forget(struct uk_vma *vma)
 {
-    vma_tree_remove(&vma->vas->vmas, &vma->node);
-    vma->vas->counts.vmas--;
     if (vma->ops->destroy != NULL) {
         vma->ops->destroy(vma);
     }
     uk_free(vma->vas->a, vma);
 }
 
-bool vma_merge_above(struct uk_vma *vma)
+void vma_drop(struct uk_vma *vma)
 {
-    struct uk_vma *above = vma_above(vma);
-    __vaddr_t end;
-
-    if (above == NULL || !are_alike(vma, above) ||
-        (vma->ops->merge != NULL && vma->ops->merge(vma, above) != 0)) {
-        return false;
-    }
-    end = above->end;
-    vma->flags |= above->flags & VMA_FLAG_COW;
-    vma_drop(above);
-    vma_tree_resize(&vma->vas->vmas, &vma->node, vma->start, end);
-    return true;
+    vma_tree_remove(&vma->vas->vmas, &vma->node);
+    vma->vas->counts.vmas--;
+    vma_forget(vma);
 }
 
-void vma_merge_below(struct uk_vma *vma)
+bool vma_join(struct uk_vma *vma, struct uk_vma *above)
 {
-    struct uk_vma *below = vma_of(vma_tree_prev(&vma->node));
-
-    if (below != NULL) {
-        (void)vma_merge_above(below);
+    if (!are_alike(vma, above) || (vma->ops->merge != NULL && vma->ops->merge(vma, above) != 0)) {
+        return false;
     }
+    vma->flags |= above->flags & VMA_FLAG_COW;
+    vma_tree_join(&vma->vas->vmas, &vma->node);
+    vma->vas->counts.vmas--;
+    vma_forget(above);
+    return true;
 }
 
 /* ---- ranges ---- */
 
-/* An end of a range: a multiple of the page size of the VMA that it falls into. */
-static bool end_is_aligned(const struct uk_vas *vas, __vaddr_t vaddr)
-{
-    const struct uk_vma *vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
+/* A range that is worked on, and the first VMA that ends above its start, if any. */
+struct range {
+    struct uk_vas *vas;
+    __vaddr_t start;
+    __vaddr_t end;
+    struct uk_vma *first;
+};
 
-    return vma == NULL || is_aligned(vaddr, vma_page_size(vma));
+static struct range range_of(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
+{
+    return (struct range){vas, vaddr, vaddr + len, vma_from(vas, vaddr)};
 }
 
-bool vma_range_is_aligned(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
+/* The VMA that has the last byte of the range, or NULL. */
+static struct uk_vma *last_of(const struct range *range)
 {
-    return end_is_aligned(vas, vaddr) && end_is_aligned(vas, end);
+    struct uk_vma *vma = range->first;
+
+    if (vma != NULL && vma->end < range->end) {
+        vma = vma_from(range->vas, range->end - 1);
+    }
+    return vma != NULL && vma->start < range->end ? vma : NULL;
 }
 
-static bool has_hole(const struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
+/* An address in the VMA is handled in multiples of its page size. */
+static bool may_cut(const struct uk_vma *vma, __vaddr_t vaddr)
 {
-    const struct uk_vma *vma = vma_from(vas, vaddr);
+    return vma == NULL || vaddr <= vma->start || vaddr >= vma->end ||
+           is_aligned(vaddr, vma_page_size(vma));
+}
 
-    while (vma != NULL && vma->start <= vaddr && vma->end < end) {
+static bool ends_are_aligned(const struct range *range)
+{
+    return may_cut(range->first, range->start) && may_cut(last_of(range), range->end);
+}
+
+bool vma_range_is_aligned(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
+{
+    struct range range = range_of(vas, vaddr, end - vaddr);
+
+    return ends_are_aligned(&range);
+}
+
+static bool has_hole(const struct range *range)
+{
+    const struct uk_vma *vma = range->first;
+    __vaddr_t vaddr = range->start;
+
+    while (vma != NULL && vma->start <= vaddr && vma->end < range->end) {
         vaddr = vma->end;
         vma = vma_above(vma);
     }
     return vma == NULL || vma->start > vaddr;
 }
 
-static int validate(const struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags)
+static int validate(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags,
+                    struct range *range)
 {
-    if (len == 0 || !is_aligned(vaddr | len, PAGE_SIZE) || len > __VADDR_MAX - vaddr ||
-        !vma_range_is_aligned(vas, vaddr, vaddr + len)) {
+    if (len == 0 || !is_aligned(vaddr | len, PAGE_SIZE) || len > __VADDR_MAX - vaddr) {
         return -EINVAL;
     }
-    return (flags & UK_VMA_FLAG_STRICT_VMA_CHECK) != 0 && has_hole(vas, vaddr, vaddr + len)
-               ? -ENOENT
-               : 0;
+    *range = range_of(vas, vaddr, len);
+    if (!ends_are_aligned(range)) {
+        return -EINVAL;
+    }
+    return (flags & UK_VMA_FLAG_STRICT_VMA_CHECK) != 0 && has_hole(range) ? -ENOENT : 0;
 }
 
 /*
- * Make vaddr an end of a VMA, if it falls into one, and of a page of it: what is done to the
- * range needs no memory any more, and so is not given up half-way.
+ * Make vaddr an end of the VMA that it is in, and of a page: what is done to the range needs no
+ * memory any more, and so is not given up half-way.
  */
-static int cut(struct uk_vas *vas, __vaddr_t vaddr)
+static int cut(struct uk_vma *vma, __vaddr_t vaddr)
 {
-    struct uk_vma *vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
-    int status;
+    int status = vma_split(vma, vaddr);
 
-    if (vma == NULL || vma->start == vaddr) {
-        return 0;
-    }
-    status = vma_split(vma, vaddr);
     if (status != 0 || vma->ops->unmap == NULL) {
         return status;
     }
     vma_frames_lock(vma);
-    status = vmm_arch_pages_cut(vas->pt, vaddr);
+    status = vmm_arch_pages_cut(vma->vas->pt, vaddr);
     vma_frames_unlock(vma);
     if (status != 0) {
         (void)vma_merge_above(vma);
@@ -147,28 +162,35 @@ static int cut(struct uk_vas *vas, __vaddr_t vaddr)
 }
 
 /* Both ends, or neither. */
-static int cut_ends(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
+static int cut_ends(struct range *range)
 {
-    int status = cut(vas, vaddr);
+    struct uk_vma *first = range->first;
+    struct uk_vma *last;
+    int status = 0;
 
-    if (status == 0) {
-        status = cut(vas, end);
+    if (first != NULL && first->start < range->start) {
+        status = cut(first, range->start);
         if (status != 0) {
-            struct uk_vma *vma = vma_from(vas, vaddr);
-
-            vma_merge_below(vma);
+            return status;
+        }
+        range->first = vma_above(first);
+    }
+    last = last_of(range);
+    if (last != NULL && last->end > range->end) {
+        status = cut(last, range->end);
+        if (status != 0) {
+            vma_merge_below(range->first);
         }
     }
     return status;
 }
 
-int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
+static int unmap(struct range *range)
 {
-    __vaddr_t end = vaddr + len;
-    int status = cut_ends(vas, vaddr, end);
-    struct uk_vma *vma = vma_from(vas, vaddr);
+    int status = cut_ends(range);
+    struct uk_vma *vma = range->first;
 
-    while (status == 0 && vma != NULL && vma->start < end) {
+    while (status == 0 && vma != NULL && vma->start < range->end) {
         struct uk_vma *above = vma_above(vma);
 
         if (vma->ops->unmap != NULL) {
@@ -182,75 +204,90 @@ int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
     return status;
 }
 
+int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
+{
+    struct range range = range_of(vas, vaddr, len);
+
+    return unmap(&range);
+}
+
 int uk_vma_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags)
 {
+    struct range range;
     int status;
 
     lock_acquire(&vas->lock);
-    status = validate(vas, vaddr, len, flags);
+    status = validate(vas, vaddr, len, flags, &range);
     if (status == 0) {
-        status = vma_range_unmap(vas, vaddr, len);
+        status = unmap(&range);
     }
     lock_release(&vas->lock);
     return status;
 }
 
-/* Join whatever has become alike from below vaddr to above end. */
-static void merge_range(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
+/* Join whatever has become alike from below the range to above it. */
+static void merge_range(const struct range *range)
 {
-    struct uk_vma *vma = vma_from(vas, vaddr - 1);
+    struct uk_vma *vma = range->first;
 
-    while (vma != NULL && vma->start <= end) {
+    if (vma != NULL && vma_below(vma) != NULL) {
+        vma = vma_below(vma);
+    }
+    while (vma != NULL && vma->start <= range->end) {
         if (!vma_merge_above(vma)) {
             vma = vma_above(vma);
         }
     }
 }
 
-static int set_attr(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end, unsigned long attr)
+static int set_attr(struct range *range, unsigned long attr)
 {
-    int status = cut_ends(vas, vaddr, end);
-    struct uk_vma *vma = vma_from(vas, vaddr);
+    int status = cut_ends(range);
 
-    while (status == 0 && vma != NULL && vma->start < end) {
+    if (status != 0) {
+        return status;
+    }
+    for (struct uk_vma *vma = range->first; vma != NULL && vma->start < range->end;
+         vma = vma_above(vma)) {
         if (vma->ops->set_attr != NULL && vma->attr != attr) {
             status = vma->ops->set_attr(vma, attr);
         }
-        if (status == 0) {
-            vma->attr = attr;
+        if (status != 0) {
+            break;
         }
-        vma = vma_above(vma);
+        vma->attr = attr;
     }
-    merge_range(vas, vaddr, end);
+    merge_range(range);
     return status;
 }
 
 int uk_vma_set_attr(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long attr,
                     unsigned long flags)
 {
+    struct range range;
     int status = vmm_arch_pte(vas->pt, attr) == 0 ? -EINVAL : 0;
 
     lock_acquire(&vas->lock);
     if (status == 0) {
-        status = validate(vas, vaddr, len, flags);
+        status = validate(vas, vaddr, len, flags, &range);
     }
     if (status == 0) {
-        status = set_attr(vas, vaddr, vaddr + len, attr);
+        status = set_attr(&range, attr);
     }
     lock_release(&vas->lock);
     return status;
 }
 
-static int advise(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end, unsigned long advice)
+static int advise(const struct range *range, unsigned long advice)
 {
-    struct uk_vma *vma = vma_from(vas, vaddr);
+    struct uk_vma *vma = range->first;
     int status = 0;
 
-    while (status == 0 && vma != NULL && vma->start < end) {
-        __vaddr_t from = max_u64(vma->start, vaddr);
+    while (status == 0 && vma != NULL && vma->start < range->end) {
+        __vaddr_t from = max_u64(vma->start, range->start);
 
         if (vma->ops->advise != NULL) {
-            status = vma->ops->advise(vma, from, min_u64(vma->end, end) - from, advice);
+            status = vma->ops->advise(vma, from, min_u64(vma->end, range->end) - from, advice);
         }
         vma = vma_above(vma);
     }
@@ -260,12 +297,13 @@ static int advise(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end, unsigned l
 int uk_vma_advise(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long advice,
                   unsigned long flags)
 {
+    struct range range;
     int status;
 
     lock_acquire(&vas->lock);
-    status = validate(vas, vaddr, len, flags);
+    status = validate(vas, vaddr, len, flags, &range);
     if (status == 0) {
-        status = advise(vas, vaddr, vaddr + len, advice);
+        status = advise(&range, advice);
     }
     lock_release(&vas->lock);
     return status;

@@ -4,15 +4,15 @@
 
 /* A stack: anonymous memory between two guards that never becomes part of anything else. */
 
-static bool is_guard(const struct uk_vma *vma, __vaddr_t vaddr)
+static bool has_guard(const struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 {
     return vaddr < vma->start + UK_VMA_STACK_BOTTOM_GUARD_SIZE ||
-           vaddr >= vma->end - UK_VMA_STACK_TOP_GUARD_SIZE;
+           vaddr + len > vma->end - UK_VMA_STACK_TOP_GUARD_SIZE;
 }
 
 static int stack_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
 {
-    if (!is_guard(vma, fault->vbase)) {
+    if (!has_guard(vma, fault->vbase, fault->len)) {
         return uk_vma_anon_ops.fault(vma, fault);
     }
 
@@ -54,6 +54,7 @@ const struct uk_vma_ops uk_vma_stack_ops = {
     .set_attr = vma_set_attr_mapped,
     .advise = stack_advise,
     .clone = vma_clone_owned,
+    .fault_takes_runs = true,
 };
 
 /* A stack is never populated through UK_VMA_MAP_POPULATE, which would want the guards too. */

@@ -252,6 +252,15 @@ void vma_tree_insert(struct vma_tree *tree, struct vma_node *node)
     vma_tree_insert_before(tree, node, insertion_place(tree, node));
 }
 
+void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_node *above)
+{
+    ASSERT(node->start < above->start && node->end == above->end);
+    node->end = above->start;
+    link_neighbours(tree, node, above, node->next);
+    link_leaf(tree, above); /* no hole has changed */
+    rebalance_grown(tree, above);
+}
+
 static void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node)
 {
     if (node->prev != NULL)
@@ -300,7 +309,8 @@ static struct vma_node *unlink_outer(struct vma_tree *tree, struct vma_node *nod
     return parent;
 }
 
-void vma_tree_remove(struct vma_tree *tree, struct vma_node *node)
+/* hole: that above the node becomes wider. */
+static inline void take_out(struct vma_tree *tree, struct vma_node *node, bool hole)
 {
     bool inner = node->child[BELOW] != NULL && node->child[ABOVE] != NULL;
     struct vma_node *lower;
@@ -308,11 +318,23 @@ void vma_tree_remove(struct vma_tree *tree, struct vma_node *node)
 
     unlink_neighbours(tree, node);
     lower = inner ? unlink_inner(tree, node, &side) : unlink_outer(tree, node, &side);
-    if (lower != NULL && lower != node->next)
+    if (lower != NULL && (!hole || lower != node->next))
         vma_node_settle(tree, lower);
-    if (node->next != NULL)
+    if (hole && node->next != NULL)
         vma_node_settle_hole(tree, node->next);
     rebalance_shrunk(tree, lower, side);
+}
+
+void vma_tree_remove(struct vma_tree *tree, struct vma_node *node)
+{
+    take_out(tree, node, true);
+}
+
+void vma_tree_join(struct vma_tree *tree, struct vma_node *node)
+{
+    ASSERT(node->next != NULL && node->end == node->next->start);
+    node->end = node->next->end;
+    take_out(tree, node->next, false);
 }
 
 void vma_tree_resize(struct vma_tree *tree, struct vma_node *node, uintptr_t start, uintptr_t end)

@@ -131,11 +131,11 @@ def test_kernel_device_tree_and_metadata_are_never_handed_out(small_kernel):
     given = everything(kernel)
     image = pages(symbols["text_start"].address - KERNEL_BASE, symbols["image_end"].address - KERNEL_BASE)
     tree = kernel.machine.memory.read(RAM, 8)
-    metadata = int(kernel.variable("pool").frames) - KERNEL_BASE
+    metadata = int(kernel.variable("frame_records").at) - KERNEL_BASE
     assert len(given) == total
     assert not given & image
     assert not given & pages(RAM, RAM + int.from_bytes(tree[4:], "big"))
-    assert not given & pages(metadata, metadata + kernel.variable("pool").count * 12)
+    assert not given & pages(metadata, metadata + kernel.variable("frame_records").count * 12)
     assert given <= pages(RAM, RAM + 64 * M)
 
 

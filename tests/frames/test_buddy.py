@@ -219,5 +219,5 @@ def test_metadata_takes_less_than_a_hundredth_of_memory(small_kernel, wide_kerne
     for kernel in (small_kernel, wide_kernel):
         memory = kernel.machine.memory
         size = kernel.frames_metadata_size(memory.base, memory.end)
-        assert kernel.variable("pool").count * kernel.sizeof("struct frame") <= size
+        assert kernel.variable("frame_records").count * kernel.sizeof("struct frame") <= size
         assert size * 100 < memory.size

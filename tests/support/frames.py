@@ -27,9 +27,9 @@ class Block(NamedTuple):
 
 def _records(kernel):
     """The bytes of the array of struct frame; read by physical address, because that is quick."""
-    pool = kernel.variable("pool")
+    records = kernel.variable("frame_records")
     size = kernel.sizeof("struct frame")
-    return kernel.machine.memory.read(int(pool.frames) - KERNEL_BASE, pool.count * size), size
+    return kernel.machine.memory.read(int(records.at) - KERNEL_BASE, records.count * size), size
 
 
 def frame_purposes(kernel):
@@ -40,13 +40,13 @@ def frame_purposes(kernel):
 
 def frame_address(kernel, index):
     """The PA of a frame by its number in the array."""
-    return (kernel.variable("pool").first + index) * PAGE
+    return (kernel.variable("frame_records").first + index) * PAGE
 
 
 def blocks(kernel):
     """Every block, free or in use, by address; frames that nobody manages are in none."""
     records, size = _records(kernel)
-    first, found, at = kernel.variable("pool").first, [], 0
+    first, found, at = kernel.variable("frame_records").first, [], 0
     while at < len(records) // size:
         purpose, order = struct.unpack_from("BB", records, at * size + 10)
         if purpose == kernel.FRAME_NONE:

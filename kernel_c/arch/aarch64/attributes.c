@@ -1,51 +1,59 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "attributes.h"
 
-/* By PAGE_ATTR_TYPE_*; the attribute index of MAIR_EL1, plus 1; 0: reserved. */
-static const uint8_t type_index[] = {
-    [0] = ATTR_NORMAL + 1,        /* PAGE_ATTR_TYPE_NORMAL_WB */
-    [1] = ATTR_NORMAL_WT + 1,     /* PAGE_ATTR_TYPE_NORMAL_WT */
-    [2] = ATTR_NORMAL_NC + 1,     /* PAGE_ATTR_TYPE_NORMAL_NC */
-    [3] = ATTR_DEVICE_NGNRNE + 1, /* PAGE_ATTR_TYPE_DEVICE_nGnRnE */
-    [4] = ATTR_DEVICE + 1,        /* PAGE_ATTR_TYPE_DEVICE_nGnRE */
-    [5] = ATTR_DEVICE_GRE + 1,    /* PAGE_ATTR_TYPE_DEVICE_GRE */
-    [6] = 0,
-    [7] = 0,
+/* By PAGE_ATTR_PROT_*, of one half; 0: writable and executable. Any right includes reading. */
+#define RIGHTS(always, no_execute)                                               \
+    {                                                                            \
+        [PAGE_ATTR_PROT_NONE] = (always) | (no_execute) | PTE_AP_RO,             \
+        [PAGE_ATTR_PROT_READ] = (always) | (no_execute) | PTE_AP_RO | PTE_VALID, \
+        [PAGE_ATTR_PROT_WRITE] = (always) | (no_execute) | PTE_VALID,            \
+        [PAGE_ATTR_PROT_RW] = (always) | (no_execute) | PTE_VALID,               \
+        [PAGE_ATTR_PROT_EXEC] = (always) | PTE_AP_RO | PTE_VALID,                \
+        [PAGE_ATTR_PROT_RX] = (always) | PTE_AP_RO | PTE_VALID,                  \
+        [PAGE_ATTR_PROT_RWX] = 0,                                                \
+    }
+
+#define NORMAL(index) (PTE_AF | PTE_SH_INNER | PTE_ATTRINDX(index))
+#define DEVICE(index) (PTE_AF | PTE_ATTRINDX(index))
+#define TYPE_BITS (PTE_AF | PTE_SH_INNER | PTE_ATTRINDX(7))
+
+/* Memory of the usual type, of the user's half and of the kernel's. */
+static const pte_t rights[2][PAGE_ATTR_PROT_RWX + 1] = {
+    RIGHTS(NORMAL(ATTR_NORMAL) | PTE_NG | PTE_PXN | PTE_AP_EL0, PTE_UXN),
+    RIGHTS(NORMAL(ATTR_NORMAL) | PTE_UXN, PTE_PXN),
 };
 
-/* Shareability follows the type: every CPU sees what there is of a page. */
+/* 0: reserved. Shareability follows the type: every CPU sees what there is of a page. */
+#define TYPE(type) ((type) >> PAGE_ATTR_TYPE_SHIFT)
+
+static const pte_t types[PAGE_ATTR_TYPE_MASK + 1] = {
+    [TYPE(PAGE_ATTR_TYPE_NORMAL_WB)] = NORMAL(ATTR_NORMAL),
+    [TYPE(PAGE_ATTR_TYPE_NORMAL_WT)] = NORMAL(ATTR_NORMAL_WT),
+    [TYPE(PAGE_ATTR_TYPE_NORMAL_NC)] = NORMAL(ATTR_NORMAL_NC),
+    [TYPE(PAGE_ATTR_TYPE_DEVICE_nGnRnE)] = DEVICE(ATTR_DEVICE_NGNRNE),
+    [TYPE(PAGE_ATTR_TYPE_DEVICE_nGnRE)] = DEVICE(ATTR_DEVICE),
+    [TYPE(PAGE_ATTR_TYPE_DEVICE_GRE)] = DEVICE(ATTR_DEVICE_GRE),
+};
+
 #define ATTR_KNOWN                                                                     \
     (PAGE_ATTR_PROT_RWX | (unsigned long)PAGE_ATTR_TYPE_MASK << PAGE_ATTR_TYPE_SHIFT | \
      (unsigned long)PAGE_ATTR_SHAREABLE_MASK << PAGE_ATTR_SHAREABLE_SHIFT)
 
-static pte_t rights(bool kernel, unsigned long attr)
+static pte_t with_type(pte_t right, unsigned long attr)
 {
-    bool execute = (attr & PAGE_ATTR_PROT_EXEC) != 0;
-    pte_t pte = kernel ? PTE_UXN : PTE_PXN | PTE_NG | PTE_AP_EL0;
+    pte_t type = types[attr >> PAGE_ATTR_TYPE_SHIFT & PAGE_ATTR_TYPE_MASK];
+    bool device = (type & PTE_SH_INNER) == 0;
 
-    if ((attr & PAGE_ATTR_PROT_MASK) != PAGE_ATTR_PROT_NONE) {
-        pte |= PTE_VALID;
+    if ((attr & ~ATTR_KNOWN) != 0 || right == 0 || type == 0 ||
+        (device && (attr & PAGE_ATTR_PROT_EXEC) != 0)) {
+        return 0;
     }
-    if ((attr & PAGE_ATTR_PROT_WRITE) == 0) {
-        pte |= PTE_AP_RO;
-    }
-    if (!execute) {
-        pte |= kernel ? PTE_PXN : PTE_UXN;
-    }
-    return pte;
+    return (right & ~TYPE_BITS) | type;
 }
 
 pte_t attributes_encode(const struct uk_pagetable *context, unsigned long attr)
 {
-    unsigned type = (unsigned)(attr >> PAGE_ATTR_TYPE_SHIFT) & PAGE_ATTR_TYPE_MASK;
-    unsigned index = type_index[type];
-    bool device = type >= PAGE_ATTR_TYPE_DEVICE_nGnRnE >> PAGE_ATTR_TYPE_SHIFT;
-    bool execute = (attr & PAGE_ATTR_PROT_EXEC) != 0;
+    pte_t right = rights[context_is_kernel(context)][attr & PAGE_ATTR_PROT_RWX];
 
-    if ((attr & ~ATTR_KNOWN) != 0 || index == 0 ||
-        (execute && (device || (attr & PAGE_ATTR_PROT_WRITE) != 0))) {
-        return 0;
-    }
-    return rights(context_is_kernel(context), attr) | PTE_AF | PTE_ATTRINDX(index - 1) |
-           (device ? 0 : PTE_SH_INNER);
+    return attr <= PAGE_ATTR_PROT_RWX ? right : with_type(right, attr);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "layout.h"
 #include "lukos/vmm_arch.h"
 #include "sysreg.h"
 
@@ -12,20 +13,32 @@ static void zero_by_words(const char *at, const char *end)
     }
 }
 
+#define ZVA_AT_ONCE 16 /* blocks of 256 bytes at most: no CPU known has larger ones */
+
+static void zero_by_blocks(const char *at, const char *end, size_t block)
+{
+    while (at != end) {
+        __asm__ volatile(".rept %c2\n"
+                         "dc zva, %0\n"
+                         "add %0, %0, %1\n"
+                         ".endr"
+                         : "+r"(at)
+                         : "r"(block), "i"(ZVA_AT_ONCE)
+                         : "memory");
+    }
+}
+
 void vmm_arch_zero(paddr_t pa, size_t len)
 {
-    const char *at = vmm_arch_ram(pa);
+    const char *at = (const char *)(KERNEL_BASE + pa);
     const char *end = at + len;
     uint64_t dczid = READ_SYSREG(dczid_el0);
     size_t block = (size_t)4 << field_get(DCZID_BS, dczid);
 
-    if ((dczid & DCZID_DZP) != 0 || block > PAGE_SIZE) {
+    if ((dczid & DCZID_DZP) == 0 && block <= PAGE_SIZE / ZVA_AT_ONCE) {
+        zero_by_blocks(at, end, block);
+    } else {
         zero_by_words(at, end);
-        return;
-    }
-    while (at != end) {
-        __asm__ volatile("dc zva, %0" : : "r"(at) : "memory");
-        at += block;
     }
 }
 

@@ -7,6 +7,7 @@
 #include "lukos/frames.h"
 #include "lukos/status.h"
 #include "mmu.h"
+#include "tlb.h"
 #include "walk.h"
 
 /* The contract of lukos/vmm_arch.h on ranges: checks what a caller may get wrong, then acts. */
@@ -194,14 +195,20 @@ __pte_t vmm_arch_pte(const void *ctx, unsigned long attr)
     return attributes_encode(ctx, attr);
 }
 
-int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
+int vmm_arch_slots(void *ctx, vaddr_t va, unsigned level, size_t *count, __pte_t **slots)
 {
-    return mmu_slot(ctx, va, arm_level(level), slot);
+    return mmu_slots(ctx, va, arm_level(level), count, slots);
 }
 
-void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte, unsigned level)
+void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level)
 {
-    mmu_slot_fill(ctx, slot, pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(level)));
+    level = arm_level(level);
+    mmu_slots_fill(slots, count, pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), level), level);
+}
+
+void vmm_arch_publish(const void *ctx)
+{
+    tlb_publish(ctx);
 }
 
 int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte, unsigned largest)
@@ -262,9 +269,8 @@ size_t vmm_arch_tables(const void *ctx)
 
 bool vmm_arch_range_valid(const void *ctx, vaddr_t va, size_t len)
 {
-    bool kernel = context_is_kernel(ctx);
-
-    return range_in(va, len, kernel ? KERNEL_WINDOW : PAGE_SIZE, kernel ? BOOT_WINDOW : USER_END);
+    return context_is_kernel(ctx) ? range_in(va, len, KERNEL_WINDOW, BOOT_WINDOW)
+                                  : range_in(va, len, PAGE_SIZE, USER_END);
 }
 
 vaddr_t vmm_arch_range_start(const void *ctx)

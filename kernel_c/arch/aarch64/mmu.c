@@ -64,7 +64,7 @@ static void map_link(struct map_op *op, pte_t *entry, unsigned level, vaddr_t va
     if (live) {
         dsb_ishst();
     }
-    pte_make(entry, pte_table(vmm_arch_ram_address(table)));
+    pte_make(entry, pte_table(table_address(table)));
 }
 
 static void map_commit(struct map_op *op, pte_t *table, unsigned level, vaddr_t va, vaddr_t end,
@@ -87,7 +87,7 @@ static void map_commit(struct map_op *op, pte_t *table, unsigned level, vaddr_t 
         }
         made++;
     }
-    walk_count(table, made);
+    (void)walk_count(table, made);
 }
 
 int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t attributes,
@@ -107,48 +107,77 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
     return 0;
 }
 
-/* Hang an empty table under an entry of a live one. */
-static int table_add(pte_t *table, pte_t *entry)
+/*
+ * Hang tables under an empty entry of a live one, down to the level whose slots are wanted; then
+ * *slots is the one for va.
+ */
+static int tables_add(pte_t *entry, unsigned at, vaddr_t va, unsigned level, pte_t **slots)
 {
-    pte_t *below = table_alloc();
+    struct table_stock stock = {NULL};
+    pte_t *top;
+    pte_t *below;
 
-    if (below == NULL) {
+    if (!table_stock_fill(&stock, level - at)) {
         return -ENOMEM;
     }
+    top = below = table_stock_take(&stock);
+    while (++at < level) {
+        pte_t *next = table_stock_take(&stock);
+
+        pte_make(&below[pte_index(va, at)], pte_table(table_address(next)));
+        (void)walk_count(below, 1);
+        below = next;
+    }
     dsb_ishst();
-    pte_make(entry, pte_table(vmm_arch_ram_address(below)));
-    walk_count(table, 1);
+    pte_make(entry, pte_table(table_address(top)));
+    (void)walk_count(table_of(entry), 1);
+    *slots = &below[pte_index(va, level)];
     return 0;
 }
 
-int mmu_slot(struct uk_pagetable *context, vaddr_t va, unsigned level, pte_t **slot)
+/* What is not a single page with its table present; the walk has ended at entry. */
+static __attribute__((noinline)) int find_slots(pte_t *entry, unsigned at, vaddr_t va,
+                                                unsigned level, size_t *count, pte_t **slots)
 {
-    pte_t *table = context_root(context);
-    unsigned at = context->arch.root_level;
-    pte_t *entry = &table[pte_index(va, at)];
+    size_t most = min_size(*count, PTE_ENTRIES - pte_index(va, level));
+    size_t run = 1;
 
-    while (at < level) {
-        if (*entry == 0) {
-            int status = table_add(table, entry);
-
-            if (status != 0) {
-                (void)mmu_unmap(context, va, va + pte_size(level), NULL); /* other new tables */
-                return status;
-            }
-        } else if (!pte_is_table(*entry, at)) {
-            return -EEXIST;
-        }
-        table = walk_next(*entry);
-        at++;
-        entry = &table[pte_index(va, at)];
+    if (*entry != 0) {
+        return -EEXIST;
     }
-    *slot = entry;
-    return *entry == 0 ? 0 : -EEXIST;
+    if (at != level) {
+        int status = tables_add(entry, at, va, level, slots);
+
+        if (status != 0) {
+            return status;
+        }
+    }
+    while (run < most && (*slots)[run] == 0) {
+        run++;
+    }
+    *count = run;
+    return 0;
 }
 
-void mmu_slot_fill(const struct uk_pagetable *context, pte_t *slot, pte_t leaf)
+int mmu_slots(struct uk_pagetable *context, vaddr_t va, unsigned level, size_t *count,
+              pte_t **slots)
 {
-    pte_make(slot, leaf);
-    walk_count((const pte_t *)align_down((uintptr_t)slot, PAGE_SIZE), 1);
-    tlb_publish(context);
+    unsigned at = level;
+    pte_t *entry = walk_down(context, va, &at);
+
+    *slots = entry;
+    if (*count == 1 && at == level && *entry == 0) {
+        return 0;
+    }
+    return find_slots(entry, at, va, level, count, slots);
+}
+
+void mmu_slots_fill(pte_t *slots, size_t count, pte_t leaf, unsigned level)
+{
+    const pte_t *end = slots + count;
+
+    (void)walk_count(table_of(slots), (int)count);
+    for (; slots != end; slots++, leaf += pte_size(level)) {
+        pte_make(slots, leaf);
+    }
 }

@@ -19,15 +19,21 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
             unsigned first_level);
 
 /*
- * The same for one leaf, in two steps: find the empty slot for it, with the tables above it, then
- * fill it, which cannot fail. -EEXIST: it is not empty; -ENOMEM: nothing has changed. A slot that
- * is not filled is given up by mmu_unmap(), which returns tables that hold nothing.
+ * The same for leaves of one level in one table, in steps: find the empty slots, with the tables
+ * above them, then fill them, which cannot fail; in the end tlb_publish(). *count: how many are
+ * wanted from va on; receives how many are empty in a row. -EEXIST: the first is not; -ENOMEM:
+ * nothing has changed. Slots that are not filled are given up by mmu_unmap(), which returns tables
+ * that hold nothing.
  */
-int mmu_slot(struct uk_pagetable *context, vaddr_t va, unsigned level, pte_t **slot);
-void mmu_slot_fill(const struct uk_pagetable *context, pte_t *slot, pte_t leaf);
+int mmu_slots(struct uk_pagetable *context, vaddr_t va, unsigned level, size_t *count,
+              pte_t **slots);
+void mmu_slots_fill(pte_t *slots, size_t count, pte_t leaf, unsigned level);
 
 /* Make va the start of a leaf, if any leaf covers it. -ENOMEM: a block cannot be split. */
 int mmu_cut(struct uk_pagetable *context, vaddr_t va);
+
+/* No leaf shall lie across an end of the range. end may be that of the context. */
+int mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end);
 
 /*
  * Unmap whatever is in the range. runs, if not NULL, receives the frames that were mapped; they

@@ -4,19 +4,13 @@
 #include "tlb.h"
 #include "walk.h"
 
-/* Looking up, unmapping and protecting what is mapped. */
+/* Looking up, splitting and protecting what is mapped. */
 
 /* The entry that translates va: a leaf, or the empty entry where the walk ends. */
-static pte_t *leaf_entry(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
+static inline pte_t *leaf_entry(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
 {
-    pte_t *table = context_root(context);
-
-    *level = context->arch.root_level;
-    while (pte_is_table(table[pte_index(va, *level)], *level)) {
-        table = walk_next(table[pte_index(va, *level)]);
-        (*level)++;
-    }
-    return &table[pte_index(va, *level)];
+    *level = PTE_LEVEL_LAST;
+    return walk_down(context, va, level);
 }
 
 pte_t mmu_leaf(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
@@ -72,7 +66,7 @@ static int split_block(struct uk_pagetable *context, pte_t *entry, unsigned leve
     }
     tlb_flush(&gather);
     dsb_ishst();
-    pte_make(entry, pte_table(vmm_arch_ram_address(table)));
+    pte_make(entry, pte_table(table_address(table)));
     frames_follow(pte_address(block), level);
     tlb_publish(context);
     return 0;
@@ -95,65 +89,22 @@ int mmu_cut(struct uk_pagetable *context, vaddr_t va)
     }
 }
 
-/* No leaf shall lie across an end of the range. The second end may be that of the context. */
-static int split_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end)
+int mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end)
 {
+    vaddr_t last = end - PAGE_SIZE;
     unsigned level;
-    int status = mmu_cut(context, va);
+    int status;
 
-    if (status != 0 || mmu_leaf(context, end - PAGE_SIZE, &level) == 0 ||
+    (void)leaf_entry(context, va, &level);
+    if (level == PTE_LEVEL_LAST && va >> pte_shift(level - 1) == last >> pte_shift(level - 1)) {
+        return 0; /* one table of pages holds it all */
+    }
+    status = mmu_cut(context, va);
+    if (status != 0 || *leaf_entry(context, last, &level) == 0 ||
         is_aligned(end, pte_size(level))) {
-        return status;
+        return status; /* the end may be that of the context, where nothing can be looked up */
     }
     return mmu_cut(context, end);
-}
-
-/*
- * Unlinked tables wait, linked through their frames, until the TLB was told: a walk may still be
- * in them, so their contents stay as they are.
- */
-static void table_unlink(struct tlb_gather *gather, pte_t *entry)
-{
-    paddr_t table = pte_address(*entry);
-
-    pte_break(entry, 0);
-    frame_of(table)->next = (uint32_t)(gather->unlinked >> PAGE_SHIFT);
-    gather->unlinked = table;
-}
-
-static void unlinked_free(struct tlb_gather *gather)
-{
-    while (gather->unlinked != 0) {
-        paddr_t table = gather->unlinked;
-
-        gather->unlinked = (paddr_t)frame_of(table)->next << PAGE_SHIFT;
-        table_free(table_at(table));
-    }
-}
-
-struct unmap_op {
-    struct tlb_gather gather;
-    struct frame_runs *runs;
-};
-
-static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr_t va, vaddr_t end);
-
-/* Unmap in the table below an entry; true when that became empty and the entry with it. */
-static bool unmap_below(struct unmap_op *op, pte_t *entry, unsigned level, vaddr_t va, vaddr_t end)
-{
-    pte_t *below = walk_next(*entry);
-    const struct frame *frame = table_frame(below);
-    unsigned count = op->gather.count;
-
-    unmap_range(op, below, level + 1, va, end);
-    if (frame == NULL || frame->used != 0) {
-        return false;
-    }
-    table_unlink(&op->gather, entry);
-    if (op->gather.count == count) {
-        tlb_gather_add(&op->gather, va);
-    }
-    return true;
 }
 
 static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vaddr_t va)
@@ -164,50 +115,6 @@ static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vad
     if (was_valid) {
         tlb_gather_add(gather, va);
     }
-}
-
-bool mmu_is_owned(paddr_t pa)
-{
-    const struct frame *frame = frame_of(pa);
-
-    return frame != NULL && frame->purpose == FRAME_PAGE;
-}
-
-static void unmap_range(struct unmap_op *op, pte_t *table, unsigned level, vaddr_t va, vaddr_t end)
-{
-    int broken = 0;
-
-    for (vaddr_t next; va != end; va = next) {
-        pte_t *entry = &table[pte_index(va, level)];
-
-        next = walk_step(va, end, level);
-        if (pte_is_table(*entry, level)) {
-            broken += unmap_below(op, entry, level, va, next);
-        } else if (*entry != 0) {
-            if (op->runs != NULL && mmu_is_owned(pte_address(*entry))) {
-                frame_runs_add(op->runs, pte_address(*entry), pte_size(level) / PAGE_SIZE);
-            }
-            leaf_break(&op->gather, entry, 0, va);
-            broken++;
-        }
-    }
-    walk_count(table, -broken);
-}
-
-int mmu_unmap(struct uk_pagetable *context, vaddr_t va, vaddr_t end, struct frame_runs *runs)
-{
-    struct unmap_op op;
-    int status = split_ends(context, va, end);
-
-    if (status != 0) {
-        return status;
-    }
-    tlb_gather_init(&op.gather, context);
-    op.runs = runs;
-    unmap_range(&op, context_root(context), context->arch.root_level, va, end);
-    tlb_flush(&op.gather);
-    unlinked_free(&op.gather);
-    return 0;
 }
 
 /* Another output address, memory type or block size: break, tell the TLB, make. */
@@ -256,7 +163,7 @@ int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t att
 {
     struct tlb_gather gather;
     bool made = false;
-    int status = split_ends(context, va, end);
+    int status = mmu_cut_ends(context, va, end);
 
     if (status != 0) {
         return status;

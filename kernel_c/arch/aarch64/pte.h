@@ -27,6 +27,7 @@ typedef uint64_t pte_t;
 
 #define PTE_VALID BIT(0)
 #define PTE_TABLE BIT(1)                          /* at levels 0 to 2 */
+#define PTE_TABLE_MASK (PTE_TABLE | PTE_VALID)    /* both set: a table */
 #define PTE_PAGE BIT(1)                           /* at level 3 */
 #define PTE_ATTRINDX(index) ((pte_t)(index) << 2) /* bits 4:2 */
 #define PTE_AP_EL0 BIT(6)
@@ -88,7 +89,7 @@ static inline pte_t pte_leaf(paddr_t pa, pte_t attributes, unsigned level)
 
 static inline pte_t pte_table(paddr_t table)
 {
-    return table | PTE_TABLE | PTE_VALID;
+    return table | PTE_TABLE_MASK;
 }
 
 static inline bool pte_is_valid(pte_t pte)
@@ -98,7 +99,7 @@ static inline bool pte_is_valid(pte_t pte)
 
 static inline bool pte_is_table(pte_t pte, unsigned level)
 {
-    return level < PTE_LEVEL_LAST && (pte & (PTE_TABLE | PTE_VALID)) == (PTE_TABLE | PTE_VALID);
+    return level < PTE_LEVEL_LAST && (pte & PTE_TABLE_MASK) == PTE_TABLE_MASK;
 }
 
 static inline paddr_t pte_address(pte_t pte)

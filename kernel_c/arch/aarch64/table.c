@@ -34,14 +34,7 @@ pte_t *table_alloc(void)
 
 void table_free(pte_t *table)
 {
-    frames_free(vmm_arch_ram_address(table), 1);
-}
-
-struct frame *table_frame(const pte_t *table)
-{
-    struct frame *frame = frame_of(vmm_arch_ram_address(table));
-
-    return frame != NULL && frame->purpose == FRAME_TABLE ? frame : NULL;
+    frames_free(table_address(table), 1);
 }
 
 bool table_stock_fill(struct table_stock *stock, size_t count)

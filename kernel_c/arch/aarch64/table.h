@@ -2,6 +2,7 @@
 #ifndef AARCH64_TABLE_H
 #define AARCH64_TABLE_H
 
+#include "layout.h"
 #include "lukos/frames.h"
 #include "lukos/vmm_arch.h"
 #include "pte.h"
@@ -20,11 +21,27 @@ void table_free(pte_t *table);
 
 static inline pte_t *table_at(paddr_t pa)
 {
-    return vmm_arch_ram(pa);
+    return (pte_t *)(KERNEL_BASE + pa);
+}
+
+static inline paddr_t table_address(const pte_t *table)
+{
+    return (vaddr_t)table - KERNEL_BASE;
+}
+
+/* The table that an entry is of. */
+static inline pte_t *table_of(const pte_t *entry)
+{
+    return (pte_t *)align_down((uintptr_t)entry, PAGE_SIZE);
 }
 
 /* The frame that counts for this table; NULL: the table stays whatever it holds. */
-struct frame *table_frame(const pte_t *table);
+static inline struct frame *table_frame(const pte_t *table)
+{
+    struct frame *frame = frame_of(table_address(table));
+
+    return frame != NULL && frame->purpose == FRAME_TABLE ? frame : NULL;
+}
 
 /*
  * Tables put aside while a mapping is prepared, so that making it cannot fail. Linked through

@@ -22,6 +22,25 @@ static inline pte_t *walk_next(pte_t pte)
     return table_at(pte_address(pte));
 }
 
+/*
+ * Follow tables from the root, down to *level at most: the entry for va there, or where the walk
+ * ends before that. *level receives which.
+ */
+static inline pte_t *walk_down(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
+{
+    unsigned at = context->arch.root_level;
+    unsigned shift = pte_shift(at);
+    pte_t *entry = &context_root(context)[(va >> shift) % PTE_ENTRIES];
+
+    while (at < *level && (*entry & PTE_TABLE_MASK) == PTE_TABLE_MASK) {
+        at++;
+        shift -= PTE_INDEX_BITS;
+        entry = &walk_next(*entry)[(va >> shift) % PTE_ENTRIES];
+    }
+    *level = at;
+    return entry;
+}
+
 /* The end of what the entry for va covers. */
 static inline vaddr_t walk_entry_end(vaddr_t va, unsigned level)
 {
@@ -36,15 +55,17 @@ static inline vaddr_t walk_step(vaddr_t va, vaddr_t end, unsigned level)
     return boundary - 1 < end - 1 ? boundary : end;
 }
 
-/* The table's frame keeps count of its descriptors that are not zero. */
-static inline void walk_count(const pte_t *table, int entries)
+/* The table's frame keeps count of its descriptors that are not zero. True: there are none left. */
+static inline bool walk_count(const pte_t *table, int entries)
 {
     struct frame *frame = table_frame(table);
 
-    if (frame != NULL) {
-        frame->used = (uint16_t)(frame->used + entries);
-        ASSERT(frame->used <= PTE_ENTRIES);
+    if (frame == NULL) {
+        return false;
     }
+    frame->used = (uint16_t)(frame->used + entries);
+    ASSERT(frame->used <= PTE_ENTRIES);
+    return frame->used == 0;
 }
 
 #endif

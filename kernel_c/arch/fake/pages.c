@@ -26,7 +26,8 @@ __pte_t vmm_arch_walk(const void *ctx, vaddr_t va, unsigned *level, vaddr_t *tab
     return entry_load(entry);
 }
 
-int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
+/* The empty slot for va, with the tables above it. */
+static int make_slot(struct uk_pagetable *ctx, vaddr_t va, unsigned level, __pte_t **slot)
 {
     for (;;) {
         unsigned at = level;
@@ -49,11 +50,32 @@ int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
     }
 }
 
-void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte, unsigned level)
+int vmm_arch_slots(void *ctx, vaddr_t va, unsigned level, size_t *count, __pte_t **slots)
 {
-    (void)ctx;
-    ASSERT(entry_load(slot) == 0 && is_aligned(pa, PAGE_Lx_SIZE(level)));
-    entry_store(slot, pte_leaf(pa, pte, level));
+    size_t most = min_size(*count, PT_PTES_PER_LEVEL - PT_Lx_IDX(va, level));
+    int status = make_slot(ctx, va, level, slots);
+
+    *count = 1;
+    while (status == 0 && *count < most && entry_load(entry_behind(*slots, *count)) == 0) {
+        ++*count;
+    }
+    return status;
+}
+
+void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level)
+{
+    for (size_t i = 0; i < count; i++) {
+        __pte_t *slot = entry_behind(slots, i);
+
+        ASSERT(entry_load(slot) == 0 && is_aligned(pa, PAGE_Lx_SIZE(level)));
+        entry_store(slot, pte_leaf(pa, pte, level));
+        pa += PAGE_Lx_SIZE(level);
+    }
+}
+
+void vmm_arch_publish(const void *ctx)
+{
+    (void)ctx; /* this CPU looks at its tables at every access */
 }
 
 static bool is_empty(const struct uk_pagetable *context, vaddr_t va, vaddr_t end)
@@ -79,13 +101,13 @@ static int map_one(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_
            (!is_aligned(va | pa, PAGE_Lx_SIZE(*level)) || PAGE_Lx_SIZE(*level) > end - va)) {
         (*level)--;
     }
-    status = vmm_arch_slot(context, va, *level, &slot);
+    status = make_slot(context, va, *level, &slot);
     while (status == -EEXIST && *level > PAGE_LEVEL) { /* a table is there already */
         (*level)--;
-        status = vmm_arch_slot(context, va, *level, &slot);
+        status = make_slot(context, va, *level, &slot);
     }
     if (status == 0) {
-        vmm_arch_slot_fill(context, slot, pa, pte, *level);
+        vmm_arch_slots_fill(slot, 1, pa, pte, *level);
     }
     return status;
 }

@@ -64,10 +64,20 @@ static inline void entry_store(__pte_t *entry, __pte_t pte)
     *entry = ~pte;
 }
 
-/* The table's entry for va: any odd factor leaves each entry its own place. */
+/* From the entry for an address to that for the next one: any odd number leaves each its place. */
+#define ENTRY_STEP 37
+
 static inline __pte_t *table_entry(__pte_t *table, vaddr_t va, unsigned level)
 {
-    return &table[(PT_Lx_IDX(va, level) * 37 + 11) % PT_PTES_PER_LEVEL];
+    return &table[(PT_Lx_IDX(va, level) * ENTRY_STEP + 11) % PT_PTES_PER_LEVEL];
+}
+
+/* The count-th entry behind this one of a table, in the order of the addresses. */
+static inline __pte_t *entry_behind(__pte_t *entry, size_t count)
+{
+    __pte_t *table = (__pte_t *)align_down((uintptr_t)entry, PAGE_SIZE);
+
+    return &table[((size_t)(entry - table) + count * ENTRY_STEP) % PT_PTES_PER_LEVEL];
 }
 
 static inline __pte_t *table_below(__pte_t pte)

@@ -10,8 +10,9 @@ static int share_page(struct uk_pagetable *to, vaddr_t va, __pte_t pte, unsigned
 {
     paddr_t pa = ukarch_pte_paddr(pte);
     const struct frame *frame = frame_of(pa);
+    size_t count = 1;
     __pte_t *slot;
-    int status = vmm_arch_slot(to, va, level, &slot);
+    int status = vmm_arch_slots(to, va, level, &count, &slot);
 
     if (status != 0) {
         return status;
@@ -23,7 +24,7 @@ static int share_page(struct uk_pagetable *to, vaddr_t va, __pte_t pte, unsigned
         (void)vmm_arch_pages_unmap(to, va, PAGE_Lx_SIZE(level), NULL);
         return status;
     }
-    vmm_arch_slot_fill(to, slot, pa, owned ? pte | PTE_DENY_WRITE : pte, level);
+    vmm_arch_slots_fill(slot, 1, pa, owned ? pte | PTE_DENY_WRITE : pte, level);
     return 0;
 }
 

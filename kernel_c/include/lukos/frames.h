@@ -59,8 +59,11 @@ paddr_t frames_alloc(size_t count, unsigned align_order, enum frame_purpose purp
 /* Release what frames_alloc() gave: all of it at once. Panics on anything else. */
 void frames_free(paddr_t start, size_t count);
 
-/* Release consecutive allocations of FRAME_PAGE together. Panics on anything else. */
-void frames_free_pages(struct frame *head, size_t count);
+/*
+ * Release consecutive allocations of FRAME_PAGE together, up to the first frame that is none or
+ * that has more references. How many frames it released.
+ */
+size_t frames_free_pages(struct frame *head, size_t count);
 
 /*
  * Make count frames, allocated together, allocations of 2^order frames each, so that they can be
@@ -100,16 +103,36 @@ struct frame_runs {
 
 void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count);
 
-/* Release them all. Frames with more references lose one. How many frames there were. */
+/*
+ * Release them all; how many there were. Frames with more references lose one; frames that are not
+ * FRAME_PAGE are left alone, but for free ones: releasing those is a bug and panics.
+ */
 size_t frame_runs_release(struct frame_runs *runs);
 
 /* The same allocator by the interface of uk/falloc.h. */
 struct uk_falloc;
 struct uk_falloc *frames_uk_falloc(void);
 
+/* The records of all frames: that of the frame of number first + i is at[i]. */
+struct frame_records {
+    struct frame *at;
+    uint64_t first;
+    uint64_t count;
+};
+extern struct frame_records frame_records;
+
 /* The record of a frame; NULL when it is not managed. */
-struct frame *frame_of(paddr_t pa);
-paddr_t frame_address(const struct frame *frame);
+inline struct frame *frame_of(paddr_t pa)
+{
+    uint64_t index = pa / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
+
+    return index < frame_records.count ? &frame_records.at[index] : NULL;
+}
+
+inline paddr_t frame_address(const struct frame *frame)
+{
+    return (frame_records.first + (uint64_t)(frame - frame_records.at)) * PAGE_SIZE;
+}
 
 /* All frames there are records of are in [*start, *end). */
 void frames_span(paddr_t *start, paddr_t *end);

@@ -25,7 +25,7 @@ struct object_cache {
 
 void object_cache_init(struct object_cache *cache, const char *name, size_t size);
 
-/* A zeroed object; NULL: no frame left. */
+/* An object whose contents are undefined; NULL: no frame left. */
 void *object_alloc(struct object_cache *cache);
 void object_free(struct object_cache *cache, void *object);
 

@@ -83,6 +83,12 @@ void vma_tree_insert(struct vma_tree *tree, struct vma_node *node);
 /* The same where the place is known: next is vma_tree_lower_bound(tree, node->start). */
 void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next);
 
+/* above, with its start and end set, takes over what node has from there on. */
+void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_node *above);
+
+/* node takes over its upper neighbour, which it touches and which is in the tree no more. */
+void vma_tree_join(struct vma_tree *tree, struct vma_node *node);
+
 /* The node's own memory is not written: it still tells its start and end. */
 void vma_tree_remove(struct vma_tree *tree, struct vma_node *node);
 

@@ -110,11 +110,16 @@ bool vmm_arch_pa_valid(paddr_t pa, size_t len);
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr);
 
 /*
- * Map one page in two steps: find its slot, making tables as needed, then fill it. -EEXIST: the
- * slot is not empty; -ENOMEM. An unfilled slot is given up by vmm_arch_pages_unmap().
+ * Map a run of pages of one level in steps: find their slots, making tables as needed, then fill
+ * them with memory from pa on, and publish what was filled, once for as many runs as there are.
+ *
+ * *count: the pages wanted, from that of va on; it receives how many slots in a row are empty, of those in
+ * one table. -EEXIST: the first is not; -ENOMEM. Slots left unfilled are given up by
+ * vmm_arch_pages_unmap().
  */
-int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot);
-void vmm_arch_slot_fill(const void *ctx, __pte_t *slot, paddr_t pa, __pte_t pte, unsigned level);
+int vmm_arch_slots(void *ctx, vaddr_t va, unsigned level, size_t *count, __pte_t **slots);
+void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level);
+void vmm_arch_publish(const void *ctx);
 
 /* Map a range with pages up to the largest level. All or nothing: -EEXIST, -ENOMEM. */
 int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte,

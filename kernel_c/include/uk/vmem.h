@@ -84,7 +84,7 @@ struct __regs;
 /* A fault that a VMA is to resolve. */
 struct uk_vm_fault {
     const __vaddr_t vaddr; /* what was accessed */
-    const __sz len;        /* bytes from vbase on to supply, contiguous and aligned to len */
+    const __sz len;        /* bytes from vbase on to supply, contiguous and aligned as a page */
     const __vaddr_t vbase;
     __paddr_t paddr; /* set by the handler */
 
@@ -140,6 +140,12 @@ struct uk_vma_ops {
      * address spaces with such a VMA cannot be cloned.
      */
     int (*clone)(struct uk_vma *vma, struct uk_vas *vas, struct uk_vma **new_vma);
+
+    /*
+     * Beyond Unikraft: soft faults may ask fault() for many pages of the level at a time. -ENOMEM
+     * or -EDQUOT: not for so many.
+     */
+    bool fault_takes_runs;
 };
 
 /* The VAS that runs: of the active address space, else the kernel's. */
