@@ -36,6 +36,24 @@ static inline __sz vma_page_size(const struct uk_vma *vma)
     return PAGE_Lx_SIZE(vma->page_lvl < 0 ? PAGE_LEVEL : vma->page_lvl);
 }
 
+/* A VMA to be made: the arguments of uk_vma_map(), and what of it shall be present at once. */
+struct vma_request {
+    struct uk_vas *vas;
+    __vaddr_t vaddr; /* __VADDR_ANY becomes the address */
+    __sz len;
+    unsigned long attr;
+    unsigned long flags;
+    const char *name;
+    const struct uk_vma_ops *ops;
+    void *args;
+    __sz present_from; /* offsets into the VMA; UK_VMA_MAP_POPULATE: all of it */
+    __sz present_to;
+    int page_lvl; /* found out by vma_map() */
+};
+
+/* uk_vma_map(): all of it, or nothing has changed. */
+int vma_map(struct vma_request *request);
+
 /* Cut the VMA in two at vaddr, inside it, if its type allows. */
 int vma_split(struct uk_vma *vma, __vaddr_t vaddr);
 

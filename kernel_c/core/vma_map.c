@@ -6,18 +6,6 @@
 
 /* uk_vma_map(): validate, find the place, make the VMA, and make room for it. */
 
-struct request {
-    struct uk_vas *vas;
-    __vaddr_t vaddr;
-    __sz len;
-    unsigned long attr;
-    unsigned long flags;
-    const char *name;
-    const struct uk_vma_ops *ops;
-    void *args;
-    int page_lvl;
-};
-
 /* The level of the page size asked for: -1: none; -2: no such page size. */
 static int page_level(unsigned long flags)
 {
@@ -35,12 +23,12 @@ static int page_level(unsigned long flags)
     }
 }
 
-static __sz page_size(const struct request *request)
+static __sz page_size(const struct vma_request *request)
 {
     return PAGE_Lx_SIZE(request->page_lvl < 0 ? PAGE_LEVEL : request->page_lvl);
 }
 
-static int validate(struct request *request)
+static int validate(struct vma_request *request)
 {
     request->page_lvl = page_level(request->flags);
     if (request->page_lvl < -1 || request->len == 0 || request->ops == NULL ||
@@ -58,7 +46,7 @@ static int validate(struct request *request)
     return 0;
 }
 
-static int choose(struct request *request)
+static int choose(struct vma_request *request)
 {
     struct uk_vas *vas = request->vas;
     __vaddr_t base = vas->vma_base;
@@ -72,7 +60,7 @@ static int choose(struct request *request)
 }
 
 /* Whether what is in the way, if anything, may go. */
-static int may_replace(const struct request *request)
+static int may_replace(const struct vma_request *request)
 {
     if ((request->flags & UK_VMA_MAP_REPLACE) == 0) {
         return -EEXIST;
@@ -83,7 +71,7 @@ static int may_replace(const struct request *request)
 }
 
 /* A VMA of its type, not yet in the VAS. The type may change the flags. */
-static int new_vma(struct request *request, struct uk_vma **new)
+static int new_vma(struct vma_request *request, struct uk_vma **new)
 {
     struct uk_vas *vas = request->vas;
     struct uk_vma *vma = NULL;
@@ -108,7 +96,7 @@ static int new_vma(struct request *request, struct uk_vma **new)
     return 0;
 }
 
-static void fill_in(struct uk_vma *vma, const struct request *request)
+static void fill_in(struct uk_vma *vma, const struct vma_request *request)
 {
     vma->start = request->vaddr;
     vma->end = request->vaddr + request->len;
@@ -125,47 +113,115 @@ static void fill_in(struct uk_vma *vma, const struct request *request)
     }
 }
 
-/* Prefault all of a new VMA; when that fails nothing of it stays. */
-static __attribute__((noinline)) int populate(struct uk_vma *vma)
+/* Put a new VMA into the books of its VAS. */
+static inline void enter(struct uk_vma *vma)
 {
-    int status = vma_prefault(vma, vma->start, uk_vma_len(vma));
+    vma_tree_insert(&vma->vas->vmas, &vma->node);
+    vma->vas->counts.vmas++;
+}
+
+/* Unmap and drop a new VMA. */
+static void discard(struct uk_vma *vma)
+{
+    if (vma->ops->unmap != NULL) {
+        (void)vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
+    }
+    vma_drop(vma);
+}
+
+/* Prefault what is wanted of a new VMA; when that fails nothing of it stays. */
+static __attribute__((noinline)) int populate(struct uk_vma *vma, const struct vma_request *request)
+{
+    int status = vma_prefault(vma, vma->start + request->present_from,
+                              request->present_to - request->present_from);
 
     if (status != 0) {
-        if (vma->ops->unmap != NULL) {
-            (void)vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
-        }
-        vma_drop(vma);
+        discard(vma);
     }
     return status;
 }
 
-/* Make room for a new VMA where others are. */
 static __attribute__((noinline)) int replace(struct uk_vma *vma)
 {
     int status = vma_range_unmap(vma->vas, vma->start, uk_vma_len(vma));
 
     if (status != 0) {
         vma_forget(vma);
+        return status;
     }
+    enter(vma);
+    return 0;
+}
+
+/* The VMA and all that could be mapped of it move to the VAS, where nothing is in their way. */
+static void move(struct uk_vma *vma, struct uk_vas *vas)
+{
+    __sz len = uk_vma_len(vma);
+
+    if (!vmm_arch_take_over(vas->pt, vma->vas->pt, vma->start, len) && vma->ops->unmap != NULL) {
+        (void)vma->ops->unmap(vma, vma->start, len); /* a reservation has left pages there */
+    }
+    vas_take_counts(vas, vma->vas);
+    vma_tree_remove(&vma->vas->vmas, &vma->node);
+    vma->vas = vas;
+    enter(vma);
+}
+
+/* Make the VMA present in a VAS of its own first: only when all is there must others go. */
+static __attribute__((noinline)) int replace_populated(struct uk_vma *vma,
+                                                       const struct vma_request *request)
+{
+    struct uk_vas *vas = vma->vas;
+    struct uk_pagetable pt;
+    struct uk_vas staging;
+    int status = vmm_arch_staging_init(&pt, vas->pt);
+
+    if (status != 0) {
+        vma_forget(vma);
+        return status;
+    }
+    (void)uk_vas_init(&staging, &pt, vas->a);
+    staging.limits.resident = vas_resident_left(vas);
+    vma->vas = &staging;
+    enter(vma);
+    status = populate(vma, request);
+    if (status == 0) {
+        status = vma_range_unmap(vas, vma->start, uk_vma_len(vma));
+        if (status == 0) {
+            move(vma, vas);
+        } else {
+            discard(vma);
+        }
+    }
+    vmm_arch_pagetable_fini(&pt);
     return status;
 }
 
-static int perform(struct request *request)
+/* Put a new VMA into its VAS. */
+static inline int place(struct uk_vma *vma, const struct vma_request *request, bool occupied)
 {
-    struct uk_vma *next = NULL;
-    struct uk_vma *vma;
-    bool chosen = request->vaddr == __VADDR_ANY;
-    bool occupied = false;
-    int status = 0;
+    bool present = request->present_from != request->present_to;
 
-    if (chosen) {
+    if (occupied) {
+        return present ? replace_populated(vma, request) : replace(vma);
+    }
+    enter(vma);
+    return present ? populate(vma, request) : 0;
+}
+
+static int perform(struct vma_request *request)
+{
+    struct uk_vma *vma;
+    bool occupied = false;
+    int status;
+
+    if (request->vaddr == __VADDR_ANY) {
         status = choose(request);
     } else {
-        next = vma_from(request->vas, request->vaddr);
+        const struct uk_vma *next = vma_from(request->vas, request->vaddr);
+
         occupied = next != NULL && next->start < request->vaddr + request->len;
-        if (occupied) {
-            status = may_replace(request);
-        }
+        status = occupied ? may_replace(request) : 0;
     }
     if (status == 0) {
         status = vas_check_vmas(request->vas);
@@ -177,37 +233,47 @@ static int perform(struct request *request)
         return status;
     }
     fill_in(vma, request);
-    if (occupied) {
-        status = replace(vma);
-        if (status != 0) {
-            return status;
-        }
-    }
-    vma_tree_insert(&request->vas->vmas, &vma->node);
-    request->vas->counts.vmas++;
     if ((request->flags & UK_VMA_MAP_POPULATE) != 0) {
-        status = populate(vma);
-        if (status != 0) {
-            return status;
-        }
+        request->present_from = 0;
+        request->present_to = request->len;
+    }
+    status = place(vma, request, occupied);
+    if (status != 0) {
+        return status;
     }
     (void)vma_merge_above(vma);
     vma_merge_below(vma);
     return 0;
 }
 
-int uk_vma_map(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long attr,
-               unsigned long flags, const char *name, const struct uk_vma_ops *ops, void *args)
+int vma_map(struct vma_request *request)
 {
-    struct request request = {vas, *vaddr, len, attr, flags, name, ops, args, -1};
-    int status = validate(&request);
+    int status = validate(request);
 
     if (status != 0) {
         return status;
     }
-    lock_acquire(&vas->lock);
-    status = perform(&request);
-    lock_release(&vas->lock);
+    lock_acquire(&request->vas->lock);
+    status = perform(request);
+    lock_release(&request->vas->lock);
+    return status;
+}
+
+int uk_vma_map(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long attr,
+               unsigned long flags, const char *name, const struct uk_vma_ops *ops, void *args)
+{
+    struct vma_request request = {
+        .vas = vas,
+        .vaddr = *vaddr,
+        .len = len,
+        .attr = attr,
+        .flags = flags,
+        .name = name,
+        .ops = ops,
+        .args = args,
+    };
+    int status = vma_map(&request);
+
     if (status == 0) {
         *vaddr = request.vaddr;
     }

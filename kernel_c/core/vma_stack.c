@@ -61,32 +61,30 @@ const struct uk_vma_ops uk_vma_stack_ops = {
 int uk_vma_map_stack(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long flags,
                      const char *name, __sz premapped_len)
 {
-    __vaddr_t va = *vaddr;
+    struct vma_request request = {
+        .vas = vas,
+        .vaddr = *vaddr,
+        .len = len + UK_VMA_STACK_GUARDS_SIZE,
+        .attr = PAGE_ATTR_PROT_RW,
+        .flags = (flags & ~(unsigned long)UK_VMA_MAP_POPULATE) | UK_VMA_MAP_SIZE_4KB,
+        .name = name,
+        .ops = &uk_vma_stack_ops,
+        .present_from = UK_VMA_STACK_BOTTOM_GUARD_SIZE,
+    };
     int status;
 
     if (UK_VMA_MAP_SIZE_TO_ORDER(flags) != 0 || !is_aligned(premapped_len | len, PAGE_SIZE) ||
-        len == 0 || len + UK_VMA_STACK_GUARDS_SIZE < len) {
+        len == 0 || request.len < len) {
         return -EINVAL;
     }
     premapped_len = (flags & UK_VMA_MAP_POPULATE) != 0 || premapped_len > len ? len : premapped_len;
-    flags = (flags & ~(unsigned long)UK_VMA_MAP_POPULATE) | UK_VMA_MAP_SIZE_4KB;
-    status = uk_vma_map(vas, &va, len + UK_VMA_STACK_GUARDS_SIZE, PAGE_ATTR_PROT_RW, flags, name,
-                        &uk_vma_stack_ops, NULL);
-    if (status != 0) {
-        return status;
+    if ((flags & UK_VMA_STACK_GROWS_UP) == 0) {
+        request.present_from += len - premapped_len;
     }
-    if (premapped_len != 0) {
-        __vaddr_t first = va + UK_VMA_STACK_BOTTOM_GUARD_SIZE;
-
-        if ((flags & UK_VMA_STACK_GROWS_UP) == 0) {
-            first += len - premapped_len;
-        }
-        status = uk_vma_advise(vas, first, premapped_len, UK_VMA_ADV_WILLNEED, 0);
-        if (status != 0) {
-            (void)uk_vma_unmap(vas, va, len + UK_VMA_STACK_GUARDS_SIZE, 0);
-            return status;
-        }
+    request.present_to = request.present_from + premapped_len;
+    status = vma_map(&request);
+    if (status == 0) {
+        *vaddr = request.vaddr + UK_VMA_STACK_BOTTOM_GUARD_SIZE;
     }
-    *vaddr = va + UK_VMA_STACK_BOTTOM_GUARD_SIZE;
-    return 0;
+    return status;
 }

@@ -150,6 +150,9 @@ void *object_alloc(struct object_cache *cache)
     }
     new_slab = false;
     object = core_object_alloc(cache);
+    if (object != NULL) {
+        __asan_unpoison_memory_region(object, cache->size);
+    }
     if (object != NULL && new_slab) { /* this is its first object */
         char *rest = object + cache->size;
 
@@ -164,7 +167,7 @@ void object_free(struct object_cache *cache, void *object)
     __asan_poison_memory_region(object, cache->size);
 }
 
-/* The memset of objects.c, which fills objects while they are made and unmade. */
+/* The memset of objects.c, which fills objects while they are unmade. */
 void *object_memset(void *to, int byte, size_t count)
 {
     __asan_unpoison_memory_region(to, count);

@@ -47,6 +47,18 @@ int vmm_arch_pagetable_init(struct uk_pagetable *context)
     return 0;
 }
 
+int vmm_arch_staging_init(struct uk_pagetable *staging, const struct uk_pagetable *live)
+{
+    int status = vmm_arch_pagetable_init(staging);
+
+    if (status == 0) {
+        staging->arch.root_level = live->arch.root_level;
+        staging->arch.kernel = live->arch.kernel;
+        staging->arch.tag = ASID_TAG_RETIRED;
+    }
+    return status;
+}
+
 void vmm_arch_pagetable_fini(struct uk_pagetable *context)
 {
     vmm_arch_context_retire(context);

@@ -22,7 +22,7 @@ static inline pte_t *context_root(const struct uk_pagetable *context)
 
 static inline bool context_is_kernel(const struct uk_pagetable *context)
 {
-    return context == &kernel_context;
+    return context->arch.kernel;
 }
 
 #endif

@@ -216,6 +216,12 @@ int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pt
     return mmu_map(ctx, va, va + len, pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(largest));
 }
 
+bool vmm_arch_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vaddr_t va,
+                        size_t len)
+{
+    return mmu_take_over(live, staging, va, va + len);
+}
+
 int vmm_arch_pages_cut(void *ctx, vaddr_t va)
 {
     return mmu_cut(ctx, va);

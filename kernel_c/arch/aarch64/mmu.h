@@ -29,6 +29,13 @@ int mmu_slots(struct uk_pagetable *context, vaddr_t va, unsigned level, size_t *
               pte_t **slots);
 void mmu_slots_fill(pte_t *slots, size_t count, pte_t leaf, unsigned level);
 
+/*
+ * Move the entries of a page table that no walk can reach to where live has none. Both start at
+ * the same level. True: none had to stay.
+ */
+bool mmu_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vaddr_t va,
+                   vaddr_t end);
+
 /* Make va the start of a leaf, if any leaf covers it. -ENOMEM: a block cannot be split. */
 int mmu_cut(struct uk_pagetable *context, vaddr_t va);
 

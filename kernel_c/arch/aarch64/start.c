@@ -21,7 +21,10 @@ pte_t kernel_root[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 pte_t kernel_level2[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 pte_t kernel_level3[PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 
-struct uk_pagetable kernel_context = {.pt_vbase = (vaddr_t)kernel_root, .arch = {.root_level = 1}};
+struct uk_pagetable kernel_context = {
+    .pt_vbase = (vaddr_t)kernel_root,
+    .arch = {.root_level = 1, .kernel = true},
+};
 
 /* From the linker script. */
 extern const char boot_end[], image_end[];

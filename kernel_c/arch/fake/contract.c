@@ -40,6 +40,13 @@ int vmm_arch_pagetable_init(struct uk_pagetable *context)
     return 0;
 }
 
+/* All contexts are alike here. */
+int vmm_arch_staging_init(struct uk_pagetable *staging, const struct uk_pagetable *live)
+{
+    (void)live;
+    return vmm_arch_pagetable_init(staging);
+}
+
 void vmm_arch_init(void)
 {
     object_cache_init(&contexts, "context", align_up(sizeof(struct uk_pagetable), 8));

@@ -74,3 +74,31 @@ void vmm_arch_page_replace(void *ctx, vaddr_t va, paddr_t pa, __pte_t pte, unsig
     entry_store(entry, pte_leaf(pa, pte, level));
     tlb_forget(ctx, va, page_end(va, level));
 }
+
+/* Entries of a table, or what is below them, to where the live one has none. */
+static bool take_over(__pte_t *to, __pte_t *from)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < PT_PTES_PER_LEVEL; i++) {
+        __pte_t pte = entry_load(&from[i]);
+
+        if (pte != 0 && entry_load(&to[i]) == 0) {
+            entry_store(&to[i], pte);
+            entry_store(&from[i], 0);
+        } else if (pte_is_table(pte) && pte_is_table(entry_load(&to[i]))) {
+            all &= take_over(table_below(entry_load(&to[i])), table_below(pte));
+        } else {
+            all &= pte == 0;
+        }
+    }
+    return all;
+}
+
+bool vmm_arch_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vaddr_t va,
+                        size_t len)
+{
+    (void)va;
+    (void)len; /* staging has nothing else */
+    return take_over(context_root(live), context_root(staging));
+}

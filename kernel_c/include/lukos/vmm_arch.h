@@ -177,6 +177,20 @@ void vmm_arch_pagetable_fini(struct uk_pagetable *context);
 size_t vmm_arch_tables(const void *ctx);
 
 /*
+ * An empty page table, that no CPU will ever run with, for memory that live is to take over later
+ * (-ENOMEM). It ends like any other.
+ */
+int vmm_arch_staging_init(struct uk_pagetable *staging, const struct uk_pagetable *live);
+
+/*
+ * Let live take over all that staging maps in the range, with its tables where live has none. It
+ * needs no memory. What live has mapped itself stays; then what would have come there remains in
+ * staging, and the result is false.
+ */
+bool vmm_arch_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vaddr_t va,
+                        size_t len);
+
+/*
  * Walk down to *level at most: the entry there, the level and the table. The levels above the
  * first table of a context do not exist: the walk starts at that table.
  */

@@ -17,6 +17,7 @@ struct uk_vas;
 struct ukarch_pagetable {
     __u64 tag;           /* generation and ASID, arch/aarch64/asid.h */
     unsigned root_level; /* as the Arm ARM counts */
+    bool kernel;         /* it is, or will become, part of the kernel's half */
     void *as;            /* the address_space_t, if it is of one */
     struct uk_vas *vas;  /* that it is the page table of */
 };

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pte_write.h"
+#include "sysreg.h"
+#include "tlb.h"
+#include "walk.h"
+
+/* Moving what a page table maps to a live one: a table as a whole where the live one has none. */
+
+/* True when all of it could be moved. */
+static bool take_over(pte_t *to, pte_t *from, unsigned level, vaddr_t va, vaddr_t end)
+{
+    bool all = true;
+    int moved = 0;
+
+    for (vaddr_t next; va != end; va = next) {
+        unsigned index = pte_index(va, level);
+        pte_t entry = from[index];
+
+        next = walk_step(va, end, level);
+        if (entry != 0 && to[index] == 0) {
+            pte_break(&from[index], 0);
+            pte_make(&to[index], entry);
+            moved++;
+        } else if (pte_is_table(entry, level) && pte_is_table(to[index], level)) {
+            all &= take_over(walk_next(to[index]), walk_next(entry), level + 1, va, next);
+        } else {
+            all &= entry == 0;
+        }
+    }
+    (void)walk_count(to, moved);
+    (void)walk_count(from, -moved);
+    return all;
+}
+
+bool mmu_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vaddr_t va, vaddr_t end)
+{
+    bool all;
+
+    ASSERT(live->arch.root_level == staging->arch.root_level);
+    dsb_ishst(); /* the tables are whole before a walk can reach them */
+    all = take_over(context_root(live), context_root(staging), live->arch.root_level, va, end);
+    tlb_publish(live);
+    return all;
+}
