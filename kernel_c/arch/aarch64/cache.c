@@ -13,11 +13,14 @@ static void zero_by_words(const char *at, const char *end)
     }
 }
 
-#define ZVA_AT_ONCE 16 /* blocks of 256 bytes at most: no CPU known has larger ones */
+#define ZVA_AT_ONCE 16
+
+/* DCZID_EL0 for blocks of 256 bytes: no CPU known has larger ones. With DZP it is more, too. */
+#define ZVA_LARGEST 6
 
 static void zero_by_blocks(const char *at, const char *end, size_t block)
 {
-    while (at != end) {
+    do {
         __asm__ volatile(".rept %c2\n"
                          "dc zva, %0\n"
                          "add %0, %0, %1\n"
@@ -25,20 +28,18 @@ static void zero_by_blocks(const char *at, const char *end, size_t block)
                          : "+r"(at)
                          : "r"(block), "i"(ZVA_AT_ONCE)
                          : "memory");
-    }
+    } while (at != end);
 }
 
 void vmm_arch_zero(paddr_t pa, size_t len)
 {
     const char *at = (const char *)(KERNEL_BASE + pa);
-    const char *end = at + len;
-    uint64_t dczid = READ_SYSREG(dczid_el0);
-    size_t block = (size_t)4 << field_get(DCZID_BS, dczid);
+    uint64_t dczid = READ_SYSREG(dczid_el0) & (DCZID_DZP | DCZID_BS);
 
-    if ((dczid & DCZID_DZP) == 0 && block <= PAGE_SIZE / ZVA_AT_ONCE) {
-        zero_by_blocks(at, end, block);
+    if (dczid <= ZVA_LARGEST) {
+        zero_by_blocks(at, at + len, (size_t)4 << dczid);
     } else {
-        zero_by_words(at, end);
+        zero_by_words(at, at + len);
     }
 }
 
