@@ -23,7 +23,10 @@ from harness.machine import Machine
 
 @dataclass(slots=True)
 class Injection:
-    """What happened under `fail_nth`: the functions entered, in order, and the one that was made to fail."""
+    """What happened: the occasions there were, in order, and the one that was struck.
+
+    Under `fail_nth` these are functions entered, and the one that was made to fail.
+    """
 
     calls: list[str] = field(default_factory=list)
     struck: str | None = None
@@ -48,7 +51,7 @@ def fail_nth(kernel: Kernel, functions: Collection[str], n: int, result: int = 0
             machine.registers["x0"] = result
             machine.registers["pc"] = machine.registers["x30"]
 
-    addresses = {name: _address(kernel, name) for name in functions}
+    addresses = {name: address_of(kernel, name) for name in functions}
     try:
         for name, address in addresses.items():
             watches.append(kernel.machine.on_address(address, partial(entered, name=name)))
@@ -58,7 +61,8 @@ def fail_nth(kernel: Kernel, functions: Collection[str], n: int, result: int = 0
             watch.remove()
 
 
-def _address(kernel: Kernel, name: str) -> int:
+def address_of(kernel: Kernel, name: str) -> int:
+    """Where a function begins. Raises HarnessError for one that has no code of its own."""
     address = kernel.function(name).address
     if address is None:
         raise HarnessError(f"{name}() has no code of its own to be intercepted: it is inlined everywhere")

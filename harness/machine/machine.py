@@ -27,7 +27,7 @@ from harness.machine.calibration import layout_of
 from harness.machine.devices import UART_BASE, UART_SIZE, Pl011, Sink
 from harness.machine.engine import CpuModel, Engine
 from harness.machine.events import Events, Listener
-from harness.machine.exceptions import ExceptionTaken, set_pstate
+from harness.machine.exceptions import Cause, ExceptionTaken, set_pstate
 from harness.machine.memory import RAM_BASE, Memory, VirtualMemory
 from harness.machine.oracle import Oracle, Translation
 from harness.machine.ram import PAGE, Ram
@@ -272,6 +272,14 @@ class Machine:
     def flush_tlb(self) -> None:
         """Forget all cached translations of addresses, as a restore does."""
         self._engine.flush_tlb()
+
+    def raise_exception(self, esr: int, far: int | None = None) -> None:
+        """Let the stopped CPU take an exception to EL1 that nothing caused, with the present PC as ELR.
+
+        For fault injection: the handler finds this syndrome and fault address.
+        """
+        self._refuse_while_running("raise an exception")
+        self._runner.raise_exception(Cause(esr, self.registers["pc"], 1, far))
 
     @property
     def exceptions(self) -> deque[ExceptionTaken]:

@@ -175,6 +175,11 @@ class Runner:
 
         return Watch(remove)
 
+    def raise_exception(self, cause: Cause) -> None:
+        """Take an exception that nothing has caused."""
+        self._deliver(cause, fetch=False)
+        self.jumped()
+
     def request_stop(self, detail: str) -> None:
         """End the run as soon as the present callback returns."""
         self._event = _Event("requested", detail)

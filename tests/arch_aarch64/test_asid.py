@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from harness.kernel.faults import FillAsids
 from tests.support.trace import tracing
 from tests.support.vmm import PAGE, Vmm
 
@@ -54,13 +55,8 @@ def generation(vmm):
 
 def nearly_use_up(vmm, left):
     """Lend all ASIDs of the present generation but the last few, as if that many address spaces had run."""
-    asids = vmm.kernel.variable("asids")
-    count = asids.count
-    for word in range(count // 64):
-        asids.lent[word] = (1 << 64) - 1
-    for asid in range(count - left, count):
-        asids.lent[asid // 64] &= ~(1 << asid % 64)
-    asids.hint = count - left
+    with FillAsids(left).inject(vmm.kernel):
+        pass
 
 
 # -- width --------------------------------------------------------------------------------------------------
