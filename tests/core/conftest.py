@@ -15,6 +15,6 @@ _seam = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = _seam
 _spec.loader.exec_module(_seam)
 
-debug_guest = _seam.debug_guest
 release_guest = _seam.release_guest
 guest = _seam.guest
+kernel_guest = _seam.kernel_guest

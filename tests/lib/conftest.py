@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from unicorn.arm64_const import (
     UC_ARM64_REG_SP,
     UC_ARM64_REG_X0,
 )
+
+from harness import Kernel
+from harness.pytest_plugin.options import settings_of
+from tests.support.guest import KernelGuest
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -140,14 +145,6 @@ class Guest:
         self._uc.ctl_flush_tb()
         return found
 
-    def printed(self, name: str, *arguments: int) -> str:
-        """Call a function and return what it put to the console."""
-        self.call("console_set", self.symbols["probe_put"])
-        self.write(self.symbols["probe_text_length"], bytes(8))
-        self.call(name, *arguments)
-        length = int.from_bytes(self.read(self.symbols["probe_text_length"], 8), "little")
-        return self.read(self.symbols["probe_text"], length).decode()
-
 
 @pytest.fixture(scope="session")
 def debug_guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
@@ -161,6 +158,21 @@ def release_guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
 
 
 @pytest.fixture
-def guest(debug_guest: Guest) -> Guest:
+def probe(debug_guest: Guest) -> Guest:
+    """The library compiled for the tests, with functions of its headers."""
     debug_guest.reset()
     return debug_guest
+
+
+@pytest.fixture(scope="session")
+def kernel_guest(request: pytest.FixtureRequest) -> Iterator[KernelGuest]:
+    """The library as it is in the kernel; one image will do."""
+    with Kernel(settings_of(request.config).targets[0].path, ram_size=64 << 20) as kernel:
+        yield KernelGuest(kernel)
+
+
+@pytest.fixture
+def guest(kernel_guest: KernelGuest) -> KernelGuest:
+    """The same, with nothing allocated."""
+    kernel_guest.reset()
+    return kernel_guest

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the tests need in the guest beside kernel_c/lib: headers' inline functions, a panic, a sink. */
+/* What the tests need in the guest beside kernel_c/lib: headers' inline functions, a panic. */
 
 #include "lib/assert.h"
 #include "lib/bits.h"
-#include "lib/console.h"
 #include "lib/list.h"
 
 #define PROBE(type, name, parameters, ...) \
@@ -60,14 +59,4 @@ void panic(const char *format, ...)
     (void)format;
     for (;;)
         __asm__ volatile("brk #0");
-}
-
-char probe_text[4096];
-size_t probe_text_length;
-
-void probe_put(char character);
-void probe_put(char character)
-{
-    if (probe_text_length < sizeof(probe_text))
-        probe_text[probe_text_length++] = character;
 }

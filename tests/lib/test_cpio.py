@@ -13,7 +13,6 @@ from harness.machine.initrd import entry, pack, trailer
 
 ENOENT, EINVAL = -2, -22
 REGULAR, FOLDER = 0o100644, 0o040755
-ARENA_END = 0x12000000
 IN_GUEST = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Written out by hand, so that it does not depend on what makes archives elsewhere.
@@ -30,7 +29,7 @@ class Archive:
 
     def __init__(self, guest, data, *, skew=0):
         self.guest, self.data = guest, data
-        self.start = ARENA_END - skew - len(data)
+        self.start = guest.edge - skew - len(data)
         guest.write(self.start, data + bytes(skew))
         self.cpio = guest.place(struct.pack("<3Q", self.start, len(data), 0))
         self.entry = guest.alloc(32)

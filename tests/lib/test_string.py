@@ -126,15 +126,15 @@ def test_strchr_finds_the_first_and_the_nul(guest, text, character):
 
 @pytest.mark.parametrize("name", ["memcpy", "memmove", "memset", "memcmp"])
 @pytest.mark.parametrize("source", range(0, 8, 3))
-def test_no_access_is_unaligned(guest, name, source):
+def test_no_access_is_unaligned(probe, name, source):
     """Memory is Device memory while the MMU is off, where an unaligned access faults."""
     for to in range(8):
-        left, right = guest.place(bytes(300)) + to, guest.place(bytes(300)) + source
+        left, right = probe.place(bytes(300)) + to, probe.place(bytes(300)) + source
         if name == "memmove":
             right = left + 24 + source
-        assert guest.unaligned(name, left, 0 if name == "memset" else right, 203) == []
+        assert probe.unaligned(name, left, 0 if name == "memset" else right, 203) == []
         if name == "memmove":
-            assert guest.unaligned(name, right, left, 203) == []
+            assert probe.unaligned(name, right, left, 203) == []
 
 
 @pytest.mark.parametrize("name", ["memcpy", "memset"])
