@@ -35,7 +35,7 @@ KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY: # keep stamps
-.PHONY: help run test soak coverage determinism mutants lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
+.PHONY: help run debug test soak coverage determinism mutants lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ help: ## this list
 run: $(KERNEL) ## build, boot and show the tour
 	$(say) 'tour: $(BIN)/python -m harness run $(KERNEL)'
 	@$(BIN)/python -m harness run $(ARGS) $(KERNEL)
+
+debug: $(KERNEL) ## step through the kernel, forwards and backwards
+	@$(BIN)/python -m harness debug $(ARGS) $(KERNEL)
 
 test: $(KERNELS) host $(VENV)/.have-test ## build and run the test suite
 	$(say) 'tests: $(BIN)/pytest -n $(JOBS)'

@@ -14,6 +14,7 @@ import click
 
 from harness.cli.bench import bench
 from harness.cli.call import call
+from harness.cli.debug import debug
 from harness.cli.info import info
 from harness.cli.interrupt import interruptible
 from harness.cli.mutants import mutants_command
@@ -30,7 +31,7 @@ def cli() -> None:
     """Run AArch64 kernels on an emulated CPU whose MMU is on, and look at their translation tables."""
 
 
-for command in (run, tables, symbols, call, info, bench, mutants_command):
+for command in (run, debug, tables, symbols, call, info, bench, mutants_command):
     cli.add_command(command)
 
 

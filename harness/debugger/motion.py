@@ -133,6 +133,12 @@ class Motion:
             return False
         return True
 
+    def stopped_here(self) -> Halt | None:
+        """The stoppoint at the address where a step has ended, if it stops."""
+        return self._reached(
+            self.stoppoints.addresses().get(self.machine.registers["pc"], []), frozenset(), bool
+        )
+
     def step(self) -> Halt:
         """One instruction, or the exception it raises. Only catchpoints and watchpoints count as hit."""
         seen: list[tuple[Stoppoint, ExceptionTaken]] = []

@@ -51,7 +51,8 @@ class Accesses:
 
     def _see(self, watchpoint: Watchpoint, access: MemoryAccess) -> None:
         old = self._machine.memory.read(watchpoint.pa, watchpoint.size)
-        if watchpoint.access == "w" and stored(old, watchpoint.pa, access) == old:
+        unchanged = watchpoint.access == "w" and watchpoint.changes
+        if unchanged and stored(old, watchpoint.pa, access) == old:
             return
         before = moment_before(self._machine)
         if not (self.hits and self.hits[-1].before == before and self.hits[-1].watchpoint is watchpoint):

@@ -95,6 +95,11 @@ class DebugScope:
         self._frames, self.selected = (), 0
         self.kernel.moved()
 
+    def moved_back(self) -> None:
+        """The machine was elsewhere meanwhile, and is where it was: the selected frame stays."""
+        self._frames = ()
+        self.kernel.moved()
+
     @property
     def frames(self) -> tuple[FrameView, ...]:
         """The stack."""

@@ -41,15 +41,17 @@ class Breakpoint(Stoppoint):
 
 @dataclass(slots=True)
 class Watchpoint(Stoppoint):
-    """Stops after an access to [pa, pa + size); a store counts with access "w" only if it changes something.
+    """Stops after an access to [pa, pa + size).
 
-    `type` is that of the expression that is watched, None for a plain range.
+    With `changes`, stores that leave everything as it is do not count for access "w". `type` is that of the
+    expression that is watched, None for a plain range.
     """
 
     pa: int = 0
     size: int = 0
     access: Access = "w"
     type: CType | None = None
+    changes: bool = True
 
     @property
     def kind(self) -> str:  # type: ignore[override]

@@ -23,7 +23,7 @@ from harness.debugger.checkpoints import Checkpoint, Checkpoints, Moment, moment
 from harness.errors import HarnessError
 from harness.machine import ExceptionTaken, Machine, Stop
 
-GRID = 1 << 20  # instructions
+GRID = 1 << 18  # instructions
 MEMORY_LIMIT = 512 << 20  # bytes
 COUNT_LIMIT = 160
 _COST = 4  # a checkpoint is taken when executing took this many times as long as taking the last one
@@ -99,6 +99,20 @@ class Timeline:
                 self._keep(edge=True)
 
         return self.machine.before_run(keep).remove
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within, the caller may go anywhere and run the machine; it leaves no trace."""
+        here, executing = self.now, self._executing
+        before = Checkpoint(here, self.machine.snapshot())
+        self._executing = True
+        try:
+            yield
+        finally:
+            self._executing = executing
+            near = self.checkpoints.before(here)
+            self._restore(near or before)
+            self.goto(here)
 
     def _keep(self, *, edge: bool = False) -> None:
         started = perf_counter()
@@ -177,11 +191,11 @@ class Timeline:
             if time is not None and here >= time:
                 return self._stop("budget", began)
             target = self._piece(here, time)
-            self._executing = True
+            executing, self._executing = self._executing, True
             try:
                 stop = self.machine.run(budget=target - here, until=until)
             finally:
-                self._executing = False
+                self._executing = executing
             if self.machine.instructions == target:
                 self._arrive(target, keep_from)
             if stop.kind != "budget":

@@ -83,6 +83,25 @@ class LineTable:
         statements = {address for address, is_stmt in found if is_stmt}
         return sorted(statements or {address for address, _ in found})
 
+    def after_prologue(self, start: int, end: int) -> int:
+        """Where the second row of a function [start, end) begins, which is where debuggers stop in it."""
+        unit = self._dwarf.unit_at(start)
+        for rows, _ in self.sequences(unit) if unit else ():
+            later = [row.address for row in rows if start < row.address < end and row.line]
+            if later and rows[0].address <= start:
+                return later[0]
+        return start
+
+    def span(self, address: int) -> tuple[int, int, SourceLocation] | None:
+        """The row that an address belongs to: its first address, the one after it, and where it is."""
+        unit = self._dwarf.unit_at(address)
+        for rows, end in self.sequences(unit) if unit else ():
+            if rows[0].address <= address < end:
+                at = bisect_right(rows, address, key=lambda each: each.address) - 1
+                after = next((row.address for row in rows[at + 1 :] if row.address > address), end)
+                return rows[at].address, after, self._locate(unit, rows[at])
+        return None
+
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Paths of all source files named in the line tables."""
