@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.debugger.expressions import Evaluator, ExpressionError
 from harness.debugger.scope import DebugScope
-from harness.image import SourceLocation
+from harness.image import ElfImage, SourceLocation
 from harness.image.lookup import UnknownNameError
 
 _FILE_LINE = re.compile(r"(?:(.+):)?(\d+)")
@@ -80,16 +80,20 @@ class Places:
     def _function(self, name: str, *, code: bool) -> Place:
         image = self._image
         if name in image.functions:
-            starts = [each.address for each in image.functions.all_of(name) if each.address is not None]
+            known = image.functions.all_of(name)
+            starts = [each.address for each in known if each.address is not None]
         else:
-            starts = [each.address for each in image.symbols.named(name) if image.is_code(each.address)]
+            named = image.symbols.named(name)
+            starts = [each.address for each in named if image.is_code(each.address)]
         if not starts:
-            known = name in image.functions
-            if known:
+            if name in image.functions:
                 raise ExpressionError(f'"{name}" is inlined everywhere: break at one of its lines')
             raise ExpressionError(str(UnknownNameError("function", name, image.symbols)))
-        return self._place(tuple(self._body(start) if code else start for start in starts))
+        return self._place(tuple(body_of(image, start) if code else start for start in starts))
 
-    def _body(self, start: int) -> int:
-        symbol = self._image.symbol_at(start)
-        return self._image.lines.after_prologue(start, start + (symbol[0].size if symbol else 0))
+
+def body_of(image: ElfImage, start: int) -> int:
+    """Where the prologue of the function at `start` has ended; `start` if that is in an inlined call."""
+    symbol = image.symbol_at(start)
+    body = image.lines.after_prologue(start, start + (symbol[0].size if symbol else 0))
+    return body if len(image.source_at(body)) < 2 else start

@@ -101,10 +101,16 @@ class Debugger:
 
     def go(self, move: Callable[[], Halt], *, backwards: bool = False) -> Result:
         """Move, and show where that led."""
+        frame = self.scope.frames[0] if self.scope.frames else None
+        self._shown_registers = dict(self.machine.registers)
+        halt = self.travel(move, backwards=backwards)
+        new_frame = halt.reason != "step" or frame is None or context.entered(frame, self.scope)
+        return self._with_commands(halt, self.where(halt, whole_frame=new_frame))
+
+    def travel(self, move: Callable[[], Halt], *, backwards: bool = False) -> Halt:
+        """Move. Raises HarnessError where there is no way on."""
         if self.ended and not backwards:
             raise HarnessError(f"The machine has ended ({self.ended}): go back, or start again with run.")
-        self._shown_registers = dict(self.machine.registers)
-        frame = self.scope.frames[0] if self.scope.frames else None
         try:
             halt = move()
         finally:
@@ -113,9 +119,7 @@ class Debugger:
         self.ended = halt.reason if halt.reason in _ENDS else ""
         if isinstance(halt.stoppoint, Breakpoint) and halt.stoppoint.temporary:
             self.stoppoints.remove(halt.stoppoint.number)
-        new_frame = halt.reason != "step" or frame is None or context.entered(frame, self.scope)
-        shown = self.where(halt, whole_frame=new_frame)
-        return self._with_commands(halt, shown)
+        return halt
 
     def _with_commands(self, halt: Halt, shown: Result) -> Result:
         """The commands that belong to a stoppoint, after the stop was shown."""

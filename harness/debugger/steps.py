@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from harness.debugger.motion import Halt, Motion
+from harness.debugger.places import body_of
 from harness.debugger.scope import DebugScope
 from harness.errors import HarnessError
 from harness.image import ElfImage
@@ -92,8 +93,7 @@ class Stepper:
 
     def _enter(self, entry: int) -> Halt:
         """A function was called: go to where its prologue has ended."""
-        symbol = self._image.symbol_at(entry)
-        body = self._image.lines.after_prologue(entry, entry + (symbol[0].size if symbol else 0))
+        body = body_of(self._image, entry)
         if body == entry:
             return Halt("step")
         halt = self._motion.forward({body})

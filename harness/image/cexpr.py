@@ -253,7 +253,7 @@ class _Parser:
     def operand(self, token: Token) -> Value:
         """A number, a character or an enumerator."""
         if token.kind == "number":
-            return _literal(token.text)
+            return literal(token.text)
         if token.kind == "character":
             text = _unescape(token.text[token.text.index("'") + 1 : -1])
             return Value.wrap(ord(text), INT_BITS, signed=True) if len(text) == 1 else self.fail()
@@ -267,7 +267,7 @@ class _Parser:
         raise self.error()
 
 
-def _literal(text: str) -> Value:
+def literal(text: str) -> Value:
     """An integer constant; its type is the first that holds it (C17, 6.4.4.1)."""
     match = NUMBER.fullmatch(text)
     if match is None:

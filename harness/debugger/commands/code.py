@@ -191,7 +191,7 @@ def info_functions(debugger: Debugger, arguments: Arguments) -> Result:
 
 @command("info variables", group="code", example="info variables pool", completes="expression", view=True)
 def info_variables(debugger: Debugger, arguments: Arguments) -> Result:
-    """List variables of file scope."""
+    """List variables of file scope whose names have a part or are like a pattern."""
     image = debugger.image
     if not image.has_dwarf:
         symbols = [each.name for each in image.symbols.all() if each.kind == "object"]
@@ -205,7 +205,7 @@ def info_variables(debugger: Debugger, arguments: Arguments) -> Result:
 
 @command("info types", group="code", example="info types region", completes="type", view=True)
 def info_types(debugger: Debugger, arguments: Arguments) -> Result:
-    """List types."""
+    """List types whose names have a part or are like a pattern."""
     if not debugger.image.has_dwarf:
         raise ExpressionError("No types are known: the image has no DWARF (build it with -g3).")
     names = _matching(arguments.text, list(debugger.image.types))

@@ -58,7 +58,7 @@ def _of_kind(debugger: Debugger, kind: Completes, text: str) -> list[str]:
     }
     if kind == "place" and ("/" in last or last.endswith((".", ".c"))):
         return _starting({Path(each).name for each in image.lines.files}, last)
-    return _starting(known.get(kind, ()), last)
+    return _starting(known.get(kind, ()), text if kind == "type" else last)
 
 
 def _expression_names(debugger: Debugger) -> set[str]:

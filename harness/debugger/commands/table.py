@@ -136,6 +136,8 @@ def parse(line: str) -> tuple[Command, Arguments]:
         made, format_, text = resolve(inner[1], head), (inner[2] or "")[1:], inner[3].strip()
     else:
         made = resolve(name)
+    if format_ and made.completes == "file":
+        format_, text = "", line.strip()[len(name) :].strip()  # it is the beginning of a path
     json = False
     if made.view and "--json" in text.split():
         text, json = re.sub(r"(^|\s)--json(?=\s|$)", " ", text).strip(), True

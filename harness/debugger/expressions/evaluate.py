@@ -12,6 +12,8 @@ from harness.debugger.expressions.parse import parse, type_of
 from harness.debugger.expressions.values import (
     CHAR,
     INT,
+    LONG,
+    UNSIGNED,
     UNSIGNED_LONG,
     CValue,
     ExpressionError,
@@ -21,7 +23,7 @@ from harness.debugger.expressions.values import (
 )
 from harness.errors import HarnessError
 from harness.image import ElfImage
-from harness.image.cexpr import ARITHMETIC, COMPARISONS, Names, evaluate, string_value
+from harness.image.cexpr import ARITHMETIC, COMPARISONS, Names, evaluate, literal, string_value
 from harness.image.preprocessor import Token, tokenize
 from harness.image.types import Array, CType, Enum, Function, Int, Member, Pointer, Record, sizeof, strip
 
@@ -105,16 +107,13 @@ class Evaluator:
             return CValue(Array(CHAR, len(data)), data)
         if "float" in node.type or "double" in node.type:
             raise ExpressionError("floating-point numbers are not supported")
-        token = Token("character" if node.type == "char" else "number", node.value)
         try:
-            number = evaluate([token], Names({}, {}))
+            if node.type == "char":
+                return from_number(evaluate([Token("character", node.value)], Names({}, {})), CHAR)
+            value = literal(node.value)
         except HarnessError as error:
             raise ExpressionError(str(error)) from None
-        wide = "l" in node.value.lower().lstrip("0x") or not -(1 << 31) <= number < 1 << 31
-        ctype: Int = UNSIGNED_LONG if wide and number >> 63 else _LONG if wide else INT
-        return from_number(
-            number, _UNSIGNED_OF[ctype] if node.value.lower().rstrip("l").endswith("u") else ctype
-        )
+        return from_number(value.number, _INTEGERS[value.bits, value.signed])
 
     def _name(self, node: c_ast.ID) -> CValue:
         found = self._scope.lookup(node.name)
@@ -233,12 +232,7 @@ class Evaluator:
         return [self._value(each) for each in node.exprs][-1]
 
 
-_LONG = Int("long", 8, signed=True)
-_UNSIGNED_OF = {
-    INT: Int("unsigned int", 4, signed=False),
-    _LONG: UNSIGNED_LONG,
-    UNSIGNED_LONG: UNSIGNED_LONG,
-}
+_INTEGERS = {(32, True): INT, (32, False): UNSIGNED, (64, True): LONG, (64, False): UNSIGNED_LONG}
 _UNARY: dict[str, Callable[[int], int]] = {"-": lambda x: -x, "~": lambda x: ~x, "+": lambda x: x}
 _HANDLERS: dict[type, Callable[[Evaluator, Any], CValue]] = {
     c_ast.Constant: Evaluator._constant,
@@ -277,7 +271,7 @@ def _pointer_arithmetic(operator: str, left: CValue, right: CValue) -> CValue:
     if left.is_pointer and right.is_pointer:
         if operator == "+":
             raise ExpressionError("two pointers cannot be added")
-        return from_number((left.number - right.number) // (left.target.size or 1), _LONG)
+        return from_number((left.number - right.number) // (left.target.size or 1), LONG)
     pointer, count = (left, right.number) if left.is_pointer else (right, left.number)
     if right.is_pointer and operator == "-":
         raise ExpressionError("a pointer cannot be subtracted from a number")
