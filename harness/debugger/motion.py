@@ -9,10 +9,13 @@ counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.checks.findings import Finding
+from harness.checks.sanitizer import Sanitizer
 from harness.debugger.checkpoints import Checkpoint, Moment, moment_of
 from harness.debugger.probes import Accesses, Hit, caught, exceptions
 from harness.debugger.stops import Stoppoint, Stoppoints
@@ -56,6 +59,7 @@ class Motion:
         """`condition` says, with the machine at the place, whether a stoppoint's condition holds."""
         self.timeline, self.stoppoints = timeline, stoppoints
         self._condition = condition
+        self.sanitizer: Sanitizer | None = None
 
     @property
     def machine(self) -> Machine:
@@ -81,8 +85,12 @@ class Motion:
             accesses.collecting(),
             exceptions(self.machine, self._catcher(seen)),
             self._interrupted_by(accesses),
+            self._sanitizing(),
         ):
             stop = self.timeline.run(until=waiting.keys() | extra, time=time)
+        found = self._found()
+        if found and not (accesses.hits and accesses.hits[0].before.time < found[0].time):
+            return self._violated(found[0])
         if accesses.hits:
             return self._accessed(accesses.hits)
         if seen:
@@ -108,7 +116,46 @@ class Motion:
         return see
 
     def _interrupted_by(self, accesses: Accesses) -> _Interrupting:
-        return _Interrupting(self.timeline, accesses)
+        return _Interrupting(self.timeline, lambda: self._noted(accesses), watching=self._watching(accesses))
+
+    def _watching(self, accesses: Accesses) -> bool:
+        return bool(accesses.watched) or self._sanitizer_point() is not None
+
+    def _noted(self, accesses: Accesses) -> bool:
+        caught = self._sanitizer_point() is not None and self.sanitizer is not None
+        return bool(accesses.hits) or (caught and bool(self.sanitizer and self.sanitizer.findings))
+
+    # -- the sanitizer ----------------------------------------------------------------------------------
+
+    def _sanitizer_point(self) -> Stoppoint | None:
+        catches = (each for each in self.stoppoints.catches() if each.event == "sanitizer")
+        return next(catches, None)
+
+    @contextmanager
+    def _sanitizing(self) -> Iterator[None]:
+        """Within, findings count; elsewhere the machine only comes by again what was found already."""
+        if self.sanitizer is None:
+            yield
+            return
+        self.sanitizer.take()
+        self.sanitizer.muted = False
+        try:
+            yield
+        finally:
+            self.sanitizer.muted = True
+
+    def _found(self) -> list[Finding]:
+        """What the sanitizer has found, the earliest first."""
+        if self.sanitizer is None or self._sanitizer_point() is None:
+            return []
+        return sorted(self.sanitizer.take(), key=lambda finding: finding.time)
+
+    def _violated(self, finding: Finding) -> Halt | None:
+        """Stand after the instruction that the finding is about."""
+        point = self._sanitizer_point()
+        self.timeline.goto(Moment(finding.time + 1))
+        assert point is not None
+        return Halt("catch", point, detail=str(finding)) if self._counts(point) else None
 
     def _accessed(self, hits: list[Hit]) -> Halt | None:
         hit = hits[0]
@@ -201,7 +248,8 @@ class Motion:
         self.timeline.restore(begin)
         accesses = Accesses(self.machine, self.stoppoints.watches())
         until = waiting.keys() | extra
-        with accesses.collecting(), exceptions(self.machine, taken if catches else None):
+        observer = taken if catches else None
+        with accesses.collecting(), exceptions(self.machine, observer), self._sanitizing():
             at_address = self.machine.registers["pc"] in until
             while self.timeline.now < end:
                 if at_address:
@@ -212,6 +260,11 @@ class Motion:
                     break
         hits = [hit for hit in accesses.hits if hit.before < end]
         candidates += [_Candidate(hit.before, Halt("watchpoint", hit.watchpoint, hit)) for hit in hits]
+        point = self._sanitizer_point()
+        for finding in self._found():
+            if finding.time < end.time:
+                halt = Halt("catch", point, detail=str(finding))
+                candidates.append(_Candidate(Moment(finding.time), halt))
         return self._last(candidates)
 
     def _here(
@@ -239,25 +292,20 @@ class Motion:
 
 
 class _Interrupting:
-    """Lets a run end soon after an access was noted."""
+    """Lets a run end soon after something was noted."""
 
-    def __init__(self, timeline: Timeline, accesses: Accesses) -> None:
-        self._timeline, self._accesses = timeline, accesses
+    def __init__(self, timeline: Timeline, noted: Callable[[], bool], *, watching: bool) -> None:
+        self._timeline, self._noted, self._watching = timeline, noted, watching
         self._before = (timeline.interrupted, timeline.dense)
 
     def __enter__(self) -> None:
         asked = self._before[0]
-        if self.watching:
+        if self._watching:
             self._timeline.dense = True
-            self._timeline.interrupted = lambda: bool(self._accesses.hits) or asked()
+            self._timeline.interrupted = lambda: self._noted() or asked()
 
     def __exit__(self, *_: object) -> None:
         self._timeline.interrupted, self._timeline.dense = self._before
-
-    @property
-    def watching(self) -> bool:
-        """Whether there is anything to note."""
-        return bool(self._accesses.watched)
 
 
 def _just_before(moment: Moment) -> Moment:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from harness.checks.sanitizer import Sanitizer
 from harness.debugger.checkpoints import Moment
 from harness.debugger.commands import table
 from harness.debugger.expressions import Evaluator
@@ -25,6 +26,7 @@ from harness.debugger.views.code import Disassembler, SourceFiles
 from harness.debugger.views.memory import Format
 from harness.errors import HarnessError
 from harness.kernel import Kernel
+from harness.kernel.session import RETURN_ADDRESS
 
 _ENDS = ("poweroff", "reset", "abort")
 
@@ -170,6 +172,15 @@ class Debugger:
         with self.timeline.aside():
             yield
         self.scope.moved_back()
+
+    def sanitize(self) -> None:
+        """Attach the MMU sanitizer, if it is not: from here on it follows the machine, wherever it goes."""
+        if self.motion.sanitizer is None:
+            self.motion.sanitizer = self.kernel.session.sanitizer or Sanitizer(
+                self.machine, self.image, None, (RETURN_ADDRESS,)
+            )
+            self.motion.sanitizer.muted = True
+            self.timeline.commit()
 
     def _condition(self, point: Stoppoint) -> bool:
         if not point.condition:

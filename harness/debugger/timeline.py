@@ -144,6 +144,10 @@ class Timeline:
         """Stand at a checkpoint."""
         self._restore(checkpoint)
 
+    def replay(self, moment: Moment) -> None:
+        """Execute from the present moment to a later one, wherever a checkpoint may be."""
+        self._replay(moment)
+
     def _replay(self, moment: Moment) -> None:
         stuck = 0
         while self.machine.instructions < moment.time:

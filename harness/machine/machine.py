@@ -131,6 +131,7 @@ class Machine:
         self._oracle: Oracle | None = None
         self._base_taken = False
         self._before_run: list[Callable[[], None]] = []
+        self._program: list[tuple[int, int, int]] = []  # vaddr, paddr, size of what was loaded
         self._last_pages: Mapping[int, bytes] = {}
         self.memory = Memory(self._engine, self._ram)
         self.virtual = VirtualMemory(self._engine, self.memory)
@@ -192,6 +193,7 @@ class Machine:
         if not self.memory.contains(entry, 4) or entry % 4:
             raise MachineError(f"the entry point {entry:#x} is not an instruction address in RAM")
         self._answers.forget()
+        self._program = [(each.vaddr, each.paddr, each.memory_size) for each in program]
         for segment in program:
             data = bytes(segment.data)
             self.memory.write(segment.paddr, data + bytes(segment.memory_size - len(data)))
@@ -327,10 +329,14 @@ class Machine:
         return self._oracle
 
     def _instruction_at(self, va: int) -> int | None:
+        """The word at a virtual address; before the MMU is on, as it was loaded. None where there is none."""
         try:
             return int.from_bytes(self.virtual.read(va, 4), "little")
         except MachineError:
-            return None
+            for start, pa, size in self._program:
+                if start <= va < start + size:
+                    return int.from_bytes(self.memory.read(pa + va - start, 4), "little")
+        return None
 
     def _physical(self, va: int) -> int | None:
         return self.virtual.walk(va).pa if self.virtual.enabled else va

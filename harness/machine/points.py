@@ -15,6 +15,7 @@ from harness.machine.ram import PAGE
 
 WFI = 0xD503207F
 _WIDTH = 4  # bytes of an instruction
+_TOP = 48  # bits 55:48 are alike in every address that can be translated; tags may be above them
 
 
 class Points:
@@ -52,7 +53,9 @@ class Points:
         if va in self.armed:
             return
         self.armed[va] = None
-        if va % PAGE == 0 or self._read_instruction(va - _WIDTH) == WFI:
+        if va >> _TOP & 0xFF not in (0, 0xFF):
+            return  # no table can map it: it is reached by the abort of its fetch
+        if va % PAGE == 0 or self._read_instruction(va - _WIDTH) in (WFI, None):
             self._hooks[va] = self._engine.on_address(va, self._on_hook)
         else:
             self._exits.add(va)

@@ -300,10 +300,18 @@ class Runner:
         if index == FETCH_ABORT and pc in self._until:
             self._arrive(_Visit(end=True))  # a return address that nothing maps: as good as an instruction
             return
+        if index == FETCH_ABORT and self._spent:
+            self._engine.stop()  # the limit comes first: a run ends before what its next instruction does
+            return
         if index not in (SVC, HVC, SMC, FETCH_ABORT):
             self._lost += 1
         far = record.address if index in (FETCH_ABORT, DATA_ABORT) else None
         self._deliver(Cause(record.syndrome, pc, max(record.target_el, 1), far), fetch=index == FETCH_ABORT)
+
+    @property
+    def _spent(self) -> bool:
+        """Whether the engine has started all instructions that it may."""
+        return self._engine.attempted >= self._engine.retired_limit
 
     def _firmware(self, index: int, pc: int) -> bool:
         """PSCI by the machine's conduit; the other call is undefined where its level does not exist."""
@@ -331,6 +339,8 @@ class Runner:
         pc = self._engine.read("pc")
         if access.access == "x" and pc in self._until:
             self._arrive(_Visit(end=True))
+            return
+        if access.access == "x" and self._spent:
             return
         if access.access != "x":
             self._retired -= 1

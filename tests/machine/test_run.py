@@ -307,3 +307,25 @@ def test_stopping_on_the_way_changes_nothing(shared_loop, addresses):
             break
         assert stop.pc in addresses
     assert (total, dict(machine.registers)) == (whole.instructions, registers)
+
+
+@pytest.mark.parametrize("target", [0x3_0000_0000, 0x7000_0000])
+def test_a_budget_ends_before_the_abort_of_the_next_fetch(bench, asm, target):
+    """Where nothing is mapped, and where nothing backs the address; the next run takes the exception."""
+    bench.map(0x7000_0000, 0x7000_0000, level=2)
+    bench.start(asm().mov(1, target).br(1))
+    stop = bench.machine.run(budget=5)
+    assert (stop.kind, stop.pc, stop.instructions) == ("budget", target, 5)
+    assert not bench.machine.exceptions
+    bench.machine.run(budget=1)
+    assert bench.machine.exceptions[0].elr == target
+
+
+def test_a_wfi_is_seen_although_an_address_behind_it_was_asked_for_early(make_machine, asm, segment):
+    """Before the MMU is on, what is there is known from what was loaded."""
+    machine = make_machine()
+    high = 0xFFFF_FF80_0000_0000
+    program = asm().nop().wfi().nop().label("x").b("x")
+    machine.load([segment(CODE, program.code(), vaddr=high)], CODE)
+    machine.run(until={high + 8}, budget=0)
+    assert not machine._runner._points.ends(high + 8)

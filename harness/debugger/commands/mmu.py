@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness.arch.permissions import Permissions
+from harness.debugger import hindsight
 from harness.debugger.commands.table import Arguments, UsageError, command
 from harness.debugger.commands.time import moment_of
 from harness.debugger.expressions.values import promoted
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.debugger.session import Debugger
 
 Half = Literal["ttbr0", "ttbr1"]
+_EVENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,32 @@ def regions(debugger: Debugger, arguments: Arguments) -> Result:
 
 
 @command("tlb", group="mmu", example="tlb", view=True)
-def tlb(_debugger: Debugger, _arguments: Arguments) -> Result:
-    """Show what may still be cached, and what a barrier is waited for, by the sanitizer's model."""
-    raise UsageError("no sanitizer is attached to this machine: its model of the TLB is what this shows")
+def tlb(debugger: Debugger, _arguments: Arguments) -> Result:
+    """Show what a TLB may still hold although the tables say otherwise, and what a barrier is waited for,
+    by the sanitizer's model. What has been owed for millions of instructions may be missing."""
+    found = hindsight.debts(debugger)
+    if not found:
+        return Result("Nothing that the tables no longer say can be cached.", [])
+    table = grid("VA", "level", "~was", "~is", "waits for", "~changed at")
+    for each in found:
+        where = f"time {each.time}, {debugger.image.describe(each.pc)}"
+        table.add_row(f"{each.va:#x}", f"L{each.level}", each.old, each.new, each.waits_for, where)
+    data = [{**asdict(each), "va": hex(each.va), "entry": hex(each.entry)} for each in found]
+    return Result(table, data)
+
+
+@command("events", group="mmu", example="events 20 store tlbi barrier", view=True)
+def events(debugger: Debugger, arguments: Arguments) -> Result:
+    """List the last events of translation before now, in order: events [COUNT] [KIND...], where KIND is
+    store (to a table), tlbi, barrier, msr, exception, eret, system (DC, IC, AT)."""
+    words = arguments.words
+    count = number(debugger, words.pop(0)) if words and words[0].isdigit() else _EVENTS
+    if not 0 < count <= 100_000:
+        raise UsageError(f"{count} is not a count of events to show")
+    found = hindsight.events(debugger, count, hindsight.kinds_of(words))
+    table = grid(">time", "kind", "~what", "~where")
+    for each in found:
+        table.add_row(str(each.time), each.kind, each.text, debugger.image.describe(each.pc))
+    return Result(
+        table if found else "No such event.", [{**asdict(each), "pc": hex(each.pc)} for each in found]
+    )

@@ -25,6 +25,7 @@ _CONDITION = re.compile(r"(?:^|\s)if(?=[\s(])")
 _ERET = 0xD69F_03E0
 _TLBI, _TLBI_MASK = 0xD508_8000, 0xFFF8_F000  # SYS with op0 = 1, CRn = 8 (Arm DDI 0487, C5.5)
 _RT = 0x1F
+_INSTRUCTIONS = ("eret", "tlbi", "ttbr")
 
 
 def split_condition(text: str) -> tuple[str, str]:
@@ -142,14 +143,14 @@ def awatch(debugger: Debugger, arguments: Arguments) -> Result:
 def catch(debugger: Debugger, arguments: Arguments) -> Result:
     """Stop at an event: exception (any), fault (aborts and the like), svc, eret, tlbi, ttbr (a write of
     TTBR0_EL1 or TTBR1_EL1), sanitizer (a finding of the MMU sanitizer).
-    At exceptions the CPU stands at the vector; at the others before the instruction."""
+    At exceptions the CPU stands at the vector, at findings after the instruction, else before it."""
     event, condition = split_condition(arguments.text)
     if event not in CATCHES:
         raise UsageError(f"nothing is called {event!r}; catch one of {', '.join(CATCHES)}")
     if event == "sanitizer":
-        raise UsageError("no sanitizer is attached to this machine")
+        debugger.sanitize()
     addresses = instructions(debugger.image, event)
-    if event in ("eret", "tlbi", "ttbr") and not addresses:
+    if event in _INSTRUCTIONS and not addresses:
         raise UsageError(f"the image has no instruction for {event}")
     point = debugger.stoppoints.add(Catchpoint(event, condition=condition, event=event, addresses=addresses))
     return Result(f"Catchpoint {point.number} ({event})")

@@ -74,7 +74,7 @@ def reason(debugger: Debugger, halt: Halt | None) -> list[str]:
         return _watch_lines(debugger, halt, point)
     if halt.reason == "catch" and point is not None:
         taken = describe_exception(halt.taken).splitlines() if halt.taken is not None else []
-        return [f"Catchpoint {point.number} ({point.what})", *taken]
+        return [f"Catchpoint {point.number} ({point.what})", *taken, *halt.detail.splitlines()]
     words = _WORDS.get(halt.reason, "")
     detail = f": {halt.detail}" if halt.detail else ""
     return [words + detail] if words or detail else []
