@@ -138,7 +138,7 @@ def test_types_are_described(say):
     """With members; a pointer's target too."""
     assert "uint8_t purpose;" in say("ptype struct frame")
     assert "uint8_t order : 5;" in say("ptype struct frame")
-    assert say("whatis pool.frames") == "type = struct frame *"
+    assert say("whatis frame_records.at") == "type = struct frame *"
     assert "FRAME_TABLE" in say("ptype enum frame_purpose")
 
 

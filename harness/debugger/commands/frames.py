@@ -45,16 +45,16 @@ class Block:
 def blocks(debugger: Debugger) -> Iterator[Block]:
     """All blocks by address. Raises UsageError for a kernel whose allocator is not known."""
     kernel = debugger.kernel
-    if "pool" not in kernel.image.variables or "enum frame_purpose" not in kernel.image.types:
+    if "frame_records" not in kernel.image.variables or "enum frame_purpose" not in kernel.image.types:
         raise UsageError("this kernel has no frame allocator that is known here: LuKOS has, in core/frames.c")
-    pool, record = kernel.variable("pool"), kernel.type("struct frame")
-    size, count = kernel.sizeof("struct frame"), int(pool.count)
+    records, record = kernel.variable("frame_records"), kernel.type("struct frame")
+    size, count = kernel.sizeof("struct frame"), int(records.count)
     enum = kernel.type("enum frame_purpose")
     assert isinstance(record, Record)
     assert isinstance(enum, Enum)
     if not count:
         raise UsageError("the frame allocator has no frames at this moment")
-    data = debugger.scope.read(int(pool.frames), size * count)
+    data = debugger.scope.read(int(records.at), size * count)
     purposes = {value: name for name, value in enum.members.items()}
     purpose_at, order = record.member("purpose").offset, record.member("order")
     mask, at = (1 << (order.bit_size or 8)) - 1, 0
@@ -62,7 +62,7 @@ def blocks(debugger: Debugger) -> Iterator[Block]:
         purpose = data[at * size + purpose_at]
         exponent = data[at * size + order.offset] & mask if purpose else 0
         if purpose:
-            yield Block((int(pool.first) + at) * _PAGE, exponent, purposes.get(purpose, str(purpose)))
+            yield Block((int(records.first) + at) * _PAGE, exponent, purposes.get(purpose, str(purpose)))
         at += 1 << exponent
 
 
