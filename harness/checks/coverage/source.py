@@ -2,8 +2,9 @@
 """Coverage by source line: what was reached, attributed to lines by DWARF.
 
 A line counts when a statement of it starts somewhere in the code, and is reached when one of these addresses
-was executed, inlined copies included. A conditional branch belongs to the line of its instruction; it has two
-outcomes.
+was executed, inlined copies included, or a call that belongs to it: calls are not moved, but equal ends of
+different ways may be made one, behind the start of the statement. A conditional branch belongs to the line of
+its instruction; it has two outcomes.
 """
 
 from __future__ import annotations
@@ -114,19 +115,25 @@ def measure(
     found = reach(program, steps)
     coverage = Coverage(instructions=ratio(a in found.instructions for a in program.instructions))
     owners = Owners(image)
-    _add_lines(coverage, image, found, root, owners)
+    _add_lines(coverage, program, found, root, owners)
     _add_branches(coverage, program, found, owners)
     _add_functions(coverage, image, found)
     return coverage
 
 
-def _add_lines(coverage: Coverage, image: ElfImage, found: Reached, root: str, owners: Owners) -> None:
-    for address, location in image.lines.statements():
+def _add_lines(coverage: Coverage, program: Program, found: Reached, root: str, owners: Owners) -> None:
+    for address, location in program.image.lines.statements():
         if location.file.startswith(root):
             each = coverage.files.setdefault(location.file, FileCoverage())
             each.lines[location.line] = address in found.instructions or each.lines.get(location.line, False)
             if location.line not in each.owners:
                 each.owners[location.line] = owners.of(address, location)
+    for address in found.instructions:
+        branch = program.branch(address)
+        if branch is not None and branch.flow == "call":
+            place = program.image.lines.location(address)
+            if place is not None and place.line in coverage.files.get(place.file, FileCoverage()).lines:
+                coverage.files[place.file].lines[place.line] = True
 
 
 def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: Owners) -> None:
