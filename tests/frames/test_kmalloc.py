@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernel's own memory by size: kernel_c/core/kmalloc.c over objects and frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import GuestPanic
+from tests.support.vmm import PAGE
+
+LARGEST_OBJECT = 1024
+
+
+@pytest.fixture
+def heap(small_kernel):
+    """Its two functions."""
+
+    class Heap:
+        kernel = small_kernel
+        malloc = staticmethod(lambda size: int(small_kernel.function("kmalloc")(None, size)))
+        free = staticmethod(lambda at: small_kernel.function("kfree")(None, at))
+
+    return Heap
+
+
+SIZES = [1, 31, 32, 33, 64, 1000, LARGEST_OBJECT, LARGEST_OBJECT + 1, PAGE, PAGE + 1, 3 * PAGE, 64 * PAGE]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_memory_of_any_size_is_had_and_given_back(heap, size):
+    """Two pieces do not overlap; what is freed is free: frames, whole and by purpose."""
+    kernel = heap.kernel
+    before = kernel.frames_count(kernel.FRAME_FREE)
+    first, second = heap.malloc(size), heap.malloc(size)
+    assert first
+    assert abs(first - second) >= size
+    assert (first % PAGE == 0) == (size > LARGEST_OBJECT)
+    kernel.memory.write(first, b"\xa5" * size)
+    for at in (first, second):
+        heap.free(at)
+    assert before - kernel.frames_count(kernel.FRAME_FREE) <= 1  # a slab is kept
+    assert kernel.frames_check()
+
+
+def test_nothing_is_had_for_nothing_and_given_back(heap):
+    """Size 0 is NULL, and NULL may be freed."""
+    before = heap.kernel.frames_count(heap.kernel.FRAME_FREE)
+    assert heap.malloc(0) == 0
+    heap.free(None)
+    assert heap.kernel.frames_count(heap.kernel.FRAME_FREE) == before
+
+
+@pytest.mark.parametrize("size", [1 << 30, (1 << 30) + 1, 1 << 63, (1 << 64) - 1])
+def test_more_than_there_is_is_refused(heap, size):
+    """Of any power of two, and beyond the largest block that could ever be."""
+    assert heap.malloc(size) == 0
+
+
+@pytest.mark.parametrize("size", [64, 2 * PAGE])
+def test_freeing_twice_is_a_panic(heap, size):
+    """Object or frames."""
+    at = heap.malloc(size)
+    heap.free(at)
+    with pytest.raises(GuestPanic):
+        heap.free(at)
