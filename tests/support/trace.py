@@ -25,7 +25,13 @@ PERMISSIONS = 1 << 6 | 1 << 7 | 1 << 53 | 1 << 54
 _BARRIERS = {4: "dsb", 5: "dmb", 6: "isb"}
 _DOMAINS = {15: "sy", 14: "st", 11: "ish", 10: "ishst", 9: "ishld", 7: "nsh"}
 _TLBI = {0: "vmalle1", 1: "vae1", 2: "aside1", 3: "vaae1", 5: "vale1", 7: "vaale1"}
-_CACHE = {(3, 11, 1): "dc cvau", (3, 5, 1): "ic ivau", (0, 1, 0): "ic ialluis", (0, 5, 0): "ic iallu"}
+_CACHE = {
+    (0, 6, 1): "dc ivac",
+    (3, 11, 1): "dc cvau",
+    (3, 5, 1): "ic ivau",
+    (0, 1, 0): "ic ialluis",
+    (0, 5, 0): "ic iallu",
+}
 _DC_ZVA = (3, 4, 1)
 
 
@@ -117,14 +123,17 @@ def system_instructions(kernel):
             continue
         words = struct.unpack(f"<{len(segment.data) // 4}I", segment.data[: len(segment.data) // 4 * 4])
         for number, word in enumerate(words):
-            name = _name(word)
+            name = system_name(word)
             if name:
                 found.append(Instruction(segment.vaddr + 4 * number, name, word & 31))
     return found
 
 
-def _name(word):
-    """SYS, MSR and barriers: 1101010100 L op0 op1 CRn CRm op2 Rt (C6.2)."""
+def system_name(word):
+    """The barrier, TLBI, cache instruction or write of TTBR0 that a word is, or None.
+
+    SYS, MSR and barriers: 1101010100 L op0 op1 CRn CRm op2 Rt (C6.2).
+    """
     if word >> 22 != 0b1101010100 or word >> 21 & 1:
         return None
     op0, op1, crn, crm, op2 = word >> 19 & 3, word >> 16 & 7, word >> 12 & 15, word >> 8 & 15, word >> 5 & 7
