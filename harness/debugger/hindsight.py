@@ -17,12 +17,15 @@ from harness.arch.maintenance import system_operation_name
 from harness.checks.findings import describe
 from harness.checks.model.owed import Stage
 from harness.checks.model.state import Model
-from harness.machine import ExceptionTaken
+from harness.errors import HarnessError
+from harness.machine import ExceptionTaken, Machine, MemoryAccess
 from harness.machine.events import BarrierDone, RegisterWrite, Returned, Store, SystemOperation
+from harness.report.spaces import live_spaces
 
 if TYPE_CHECKING:
     from harness.debugger.session import Debugger
 
+_PAGE = 4096
 _REACH = 1 << 22  # instructions back from now, at least, from where the model follows
 _FILTERS = ("store", "tlbi", "barrier", "msr", "exception", "eret", "system")
 
@@ -51,13 +54,20 @@ class Recorder:
     def store(self, event: Store) -> None:
         """A store to a page that is a table."""
         uses = self._model.book.at(event.pa)
-        if not uses or event.size != 8:
+        if not uses or event.size != 8:  # a table that is no more, or DC ZVA
             self._add(event.time, event.pc, "store", f"store of {event.size} bytes to PA {event.pa:#x}")
             return
         use = uses[0]
         new = describe(decode(event.value, use.level, use.root.regime.granule))
         where = f"L{use.level} entry at PA {event.pa:#x}, VA {use.va_of(event.pa):#x}"
         self._add(event.time, event.pc, "store", f"{where}: {new}")
+
+    def unlinked(self, access: MemoryAccess, level: int, machine: Machine) -> None:
+        """A store to a table of an address space that this CPU has not run with."""
+        if not self._model.book.at(access.pa):
+            new = describe(decode(access.value, level)) if access.size == 8 else f"{access.size} bytes"
+            time, pc = machine.instructions - 1, machine.registers["pc"]
+            self._add(time, pc, "store", f"L{level} entry at PA {access.pa:#x}: {new}")
 
     def system_operation(self, event: SystemOperation) -> None:
         """TLBI, DC, IC, AT."""
@@ -122,15 +132,43 @@ def followed(debugger: Debugger, reach: int) -> Iterator[tuple[Model, Callable[[
 
 def events(debugger: Debugger, count: int, kinds: frozenset[str]) -> list[Event]:
     """The last `count` events before now, of some kinds or of all."""
-    reach = _REACH
+    reach, tables = _REACH, _tables_of_spaces(debugger)
     while True:
         with followed(debugger, reach) as (model, execute):
             begin = debugger.timeline.now
             recorder = Recorder(model, count, kinds)
-            execute(recorder)
+            with _watched(debugger, recorder, tables):
+                execute(recorder)
         if len(recorder.events) >= count or begin <= debugger.timeline.start:
             return list(recorder.events)
         reach *= 4
+
+
+def _tables_of_spaces(debugger: Debugger) -> dict[int, int]:
+    """The tables of the address spaces that are alive now, by PA, with their level: TTBR0 may never have had
+    them. Empty where the kernel cannot say."""
+    kernel = debugger.kernel
+    try:
+        with debugger.aside():
+            spaces = [kernel.tables(each) for each in live_spaces(kernel)]
+            return {page.pa: page.level for space in spaces for page in space.pages()}
+    except HarnessError:
+        return {}
+
+
+@contextmanager
+def _watched(debugger: Debugger, recorder: Recorder, tables: dict[int, int]) -> Iterator[None]:
+    """Within, stores to tables that the model does not follow are recorded too."""
+
+    def see(access: MemoryAccess) -> None:
+        recorder.unlinked(access, tables[access.pa & -_PAGE], debugger.machine)
+
+    watches = [debugger.machine.on_memory(pa, _PAGE, "w", see) for pa in tables]
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.remove()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,8 @@ class Motion:
             return Halt("catch", point, taken=taken) if self._counts(point) else None
         if stop.kind == "address":
             return self._reached(waiting.get(stop.pc, []), extra, accept)
-        return _ended(stop)
+        reached = self._reached(waiting.get(stop.pc, []), extra, accept) if stop.kind == "wfi" else None
+        return reached or _ended(stop)
 
     def _catcher(
         self, seen: list[tuple[Stoppoint, ExceptionTaken]]

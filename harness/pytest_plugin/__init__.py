@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.pytest_plugin import coverage, mutants, states, tools
+from harness.pytest_plugin import coverage, kdb, mutants, states, tools
 from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     coverage.add_options(parser)
     states.add_options(parser)
     mutants.add_options(parser)
+    kdb.add_options(parser)
     group.addoption(
         "--kernel-sanitizer",
         choices=("on", "off"),
@@ -68,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     coverage.register(config)
     states.register(config)
     mutants.register(config, close_kernels)
+    kdb.register(config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -121,6 +123,7 @@ def kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Kernel:
     """The kernel, as it was just after boot: booted once by each worker, restored for each test."""
     booted = _pool(request.config).fresh(kernel_elf)
     _remember(request.node, booted)
+    kdb.record(request.node, booted)
     return booted
 
 
@@ -149,6 +152,7 @@ def boot_kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Iterator[Ca
     def boot(**options: Any) -> Kernel:
         made.append(_pool(request.config).boot(kernel_elf, **options))
         _remember(request.node, made[-1])
+        kdb.record(request.node, made[-1])
         return made[-1]
 
     yield boot

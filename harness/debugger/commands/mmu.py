@@ -14,7 +14,7 @@ from harness.arch.permissions import Permissions
 from harness.debugger import hindsight
 from harness.debugger.commands.table import Arguments, UsageError, command
 from harness.debugger.commands.time import moment_of
-from harness.debugger.expressions.values import promoted
+from harness.debugger.expressions.values import UNSIGNED_LONG, from_number, promoted
 from harness.debugger.result import Result
 from harness.debugger.views import tables as tables_view
 from harness.errors import HarnessError
@@ -82,7 +82,11 @@ def _space(debugger: Debugger, text: str) -> Target:
     kernel = debugger.kernel
     if not has_spaces(kernel):
         raise UsageError("this kernel's address spaces are not known by name: write ttbr0 or ttbr1")
-    wanted = number(debugger, text)
+    value = debugger.evaluator.evaluate(text)
+    wanted = promoted(value).number
+    if value.is_pointer:  # no need to ask the kernel, which may be in the middle of something
+        space = kernel.cast(wanted, "address_space_t *")
+        return Target("ttbr0", kernel.ttbr0(space), f"address space {space.id}")
     with asking(debugger):
         for each in live_spaces(kernel):
             if wanted in (int(each.id), int(each)):
@@ -121,7 +125,8 @@ def tables_of(debugger: Debugger, target: Target) -> Tables:
 @command("walk", group="mmu", example="walk 0x200000 as 1", completes="expression", view=True)
 def walk(debugger: Debugger, arguments: Arguments) -> Result:
     """Translate an address level by level: each entry's place, its bits decoded, the verdict for EL0 and EL1,
-    and what the MMU's own AT instruction says. `as N` takes the tables of another address space."""
+    and what the MMU's own AT instruction says. `as N` takes the tables of another address space, by its
+    identifier or a pointer to it. $entry is the address of the last entry afterwards, as for watch phys."""
     words = parse(debugger, "walk", arguments).words
     at = words.index("as") if "as" in words else len(words)
     if not at:
@@ -131,6 +136,8 @@ def walk(debugger: Debugger, arguments: Arguments) -> Result:
     target = target_of(debugger, words[at:] if half == "ttbr0" else [], half)
     found = tables_of(debugger, target).walk(va)
     answers = tables_view.ask(debugger, va, target.ttbr0)
+    if found.steps:
+        debugger.scope.variables["entry"] = from_number(found.steps[-1].entry_address, UNSIGNED_LONG)
     data = {**walk_data(found), "at": answers, "tables": target.name}
     return Result(tables_view.walk(found, answers), data)
 

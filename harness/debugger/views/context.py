@@ -89,8 +89,9 @@ def _watch_lines(debugger: Debugger, halt: Halt, point: Watchpoint) -> list[str]
     }
     lines = [f"{kind[point.access]} {point.number}: {point.what}"]
     hit = halt.hit
-    ctype = point.type or Array(_BYTE, point.size)
-    format_ = ValueFormat(debugger.scope, "" if point.type is not None else "x")
+    whole = Int("word", point.size, signed=False) if point.size in (1, 2, 4, 8) else Array(_BYTE, point.size)
+    ctype = point.type or whole
+    format_ = ValueFormat(debugger.scope, "" if point.type is not None else "z")
     old = format_.text(CValue(ctype, hit.old))
     if not hit.access.write:
         return [*lines, f"Value = {old}"]

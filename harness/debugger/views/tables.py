@@ -50,10 +50,17 @@ def walk(found: Walk, answers: Mapping[str, str]) -> RenderableType:
     """The entries, then for each level of privilege what is allowed, then what the MMU says."""
     table = grid("", *_VERBS.values(), "AT read", "AT write", "fetch")
     for el in (0, 1):
-        verdicts = [str(found.check(el, access) or "yes") for access in _ACCESSES]
-        said = [answers[f"S1E{el}R"], answers[f"S1E{el}W"], answers[f"fetch at EL{el}"]]
+        faults = [found.check(el, access) for access in _ACCESSES]
+        verdicts = ["yes" if fault is None else "no" for fault in faults]
+        asked = (f"S1E{el}R", f"S1E{el}W", f"fetch at EL{el}")
+        said = [_short(answers[each]) for each in asked]
         table.add_row(f"EL{el}", *verdicts, *said)
     return Group(walk_report(found), table)
+
+
+def _short(text: str) -> str:
+    """ "permission fault, level 3" as "permission L3", for the columns of a table."""
+    return text.replace(" fault, level ", " L")
 
 
 def size_of(size: int) -> str:
