@@ -13,19 +13,27 @@ from statistics import median
 from harness.errors import HarnessError
 from harness.image import ElfImage
 from harness.kernel import Kernel
+from harness.machine import Machine
 
 QEMU = "qemu-system-aarch64"
-_TESTS, _BOOTS = 200, 3
+BREAKPOINTS = 20
+_TESTS, _BOOTS, _ROUNDS = 200, 3, 5
+_WORK = 4 << 20  # bytes of a region whose pages are zeroed
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Medians in seconds: of restoring after a small test, of that test, of boots; `qemu` None: not there."""
+    """Medians in seconds: of restoring after a small test, of that test, of boots; `qemu` None: not there.
+
+    `breakpoints` is how many times as long the kernel runs with BREAKPOINTS addresses to stop at, none of
+    which it comes to.
+    """
 
     restore: float
     test: float
     boot: float
     qemu: float | None
+    breakpoints: float
 
     @property
     def tests_per_second(self) -> float:
@@ -52,13 +60,46 @@ def measure(image: ElfImage, kernel: Kernel, progress: Callable[[], None] = lamb
     progress()
     qemu = [_seconds(lambda: _boot_qemu(image)) for _ in range(_BOOTS)] if shutil.which(QEMU) else []
     progress()
-    return Times(median(restores), median(tests), median(boots), median(qemu) if qemu else None)
+    waiting = breakpoint_ratio(kernel)
+    progress()
+    return Times(median(restores), median(tests), median(boots), median(qemu) if qemu else None, waiting)
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def breakpoint_ratio(kernel: Kernel) -> float:
+    """The time of a few million instructions with BREAKPOINTS, over that without."""
+    with_points, without = [], []
+    for _ in range(_ROUNDS):
+        without.append(_seconds(lambda: _work(kernel), time.process_time))
+        watches = [kernel.machine.on_address(each, _never) for each in _unreached(kernel)]
+        _work(kernel)  # translates the code again
+        with_points.append(_seconds(lambda: _work(kernel), time.process_time))
+        for watch in watches:
+            watch.remove()
+        _work(kernel)
+    return min(with_points) / min(without)
+
+
+def _unreached(kernel: Kernel) -> list[int]:
+    """Instructions that a kernel which is well does not come to: after where panic() begins."""
+    start = kernel.image.symbols["panic"].address
+    return [start + 4 * at for at in range(1, BREAKPOINTS + 1) if (start + 4 * at) % 4096]
+
+
+def _never(_machine: Machine) -> None:
+    raise HarnessError("the kernel panicked while it was timed")
+
+
+def _work(kernel: Kernel) -> None:
+    """Mostly instructions of the guest, hardly any of the harness's."""
+    space = kernel.vmm_address_space_create()
+    kernel.vmm_address_space_region_create(space, _WORK, kernel.AS_REGION_RW)
+    kernel.vmm_address_space_destroy(space)
+
+
+def _seconds(action: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     action()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _small_test(kernel: Kernel) -> None:

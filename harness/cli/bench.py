@@ -30,7 +30,7 @@ from harness.report.svg import svg
 
 RELEASE_ELF = Path(".build/release/kernel.elf")
 _DEBUG = "va39"  # the build beside it that has assertions
-_TIMINGS = 3
+_TIMINGS = 4
 
 
 @dataclass(frozen=True, slots=True)

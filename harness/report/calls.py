@@ -49,4 +49,8 @@ def times_table(times: Times) -> Table:
     if times.qemu is not None:
         qemu = f"{times.qemu / times.restore:,.0f} times as long, to the kernel's first line"
     table.add_row("QEMU boot", qemu)
+    points = (
+        f"{times.breakpoints:.2f} times as long with {timing.BREAKPOINTS} of them that it does not come to"
+    )
+    table.add_row("breakpoints", points)
     return table

@@ -204,6 +204,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "DEBUG_COUNTS", (1,))
     monkeypatch.setattr(timing, "_BOOTS", 1)
     monkeypatch.setattr(timing, "_TESTS", 5)
+    monkeypatch.setattr(timing, "_ROUNDS", 1)
 
 
 @pytest.mark.usefixtures("quick")
