@@ -81,7 +81,7 @@ class Timeline:
         try:
             yield
         except HarnessError:
-            self._restore(Checkpoint(self.now, before))
+            self.restore(Checkpoint(self.now, before))
             raise
         finally:
             end()
@@ -111,7 +111,7 @@ class Timeline:
         finally:
             self._executing = executing
             near = self.checkpoints.before(here)
-            self._restore(near or before)
+            self.restore(near or before)
             self.goto(here)
 
     def _keep(self, *, edge: bool = False) -> None:
@@ -129,26 +129,20 @@ class Timeline:
         near, now = self.checkpoints.before(moment), self.now
         assert near is not None
         if not near.moment <= now <= moment:
-            self._restore(near)
-        self._replay(moment)
+            self.restore(near)
+        self.replay(moment)
         if self.now != moment:
             raise HistoryError(
                 f"there is no moment {moment}: at {self.now} another exception does not follow"
             )
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Stand at a checkpoint."""
         self.machine.restore(checkpoint.snapshot)
         self._since = perf_counter()
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Stand at a checkpoint."""
-        self._restore(checkpoint)
-
     def replay(self, moment: Moment) -> None:
         """Execute from the present moment to a later one, wherever a checkpoint may be."""
-        self._replay(moment)
-
-    def _replay(self, moment: Moment) -> None:
         stuck = 0
         while self.machine.instructions < moment.time:
             before = self.machine.instructions
@@ -158,7 +152,7 @@ class Timeline:
                 raise HistoryError(f"the machine ends at {self.now}: {stop.detail or stop.kind}")
         edge = self.checkpoints.next_edge(self.now)
         if edge is not None and edge.moment <= moment:
-            self._restore(edge)
+            self.restore(edge)
         while self.now < moment:
             before_exception = self.now
             self.step()
@@ -222,7 +216,7 @@ class Timeline:
         """What belongs to a time when it is reached: the TLB of the grid, a change from outside."""
         edge = self.checkpoints.before(Moment(time, _STUCK))
         if edge is not None and edge.edge and edge.moment.time == time:
-            self._restore(edge)
+            self.restore(edge)
         elif time % self._grid == 0:
             self.machine.flush_tlb()
             executed = perf_counter() - self._since

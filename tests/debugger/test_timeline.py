@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.debugger.checkpoints import Moment
-from harness.debugger.timeline import HistoryError
+from harness.debugger.timeline import HistoryError, Timeline
+from harness.machine import Machine
+from tests.machine.conftest import AF, DATA, UXN, Asm, Bench
 
 END = 60_000
 
@@ -164,3 +166,35 @@ def test_a_fault_is_a_moment_of_its_own(travel):
     assert state(timeline) == after
     timeline.goto(Moment(time + 1))
     assert machine.registers["pc"] == at + 4
+
+
+VA = 0x1_0000_0000
+
+
+@pytest.fixture
+def stale():
+    """A guest that redirects a page without a TLBI, and adds up what it reads there from then on."""
+    with Machine(ram_size=64 << 20) as machine:
+        bench = Bench(machine).mmu_on()
+        entry = bench.map(VA, DATA, AF | UXN)
+        for page, value in ((DATA, 1), (DATA + 0x1000, 2)):
+            bench.put(page, value.to_bytes(8, "little"))
+        program = (
+            Asm().mov(0, VA).mov(4, entry).ldr(2, 0).ldr(5, 4).add(5, 5, 0x800).add(5, 5, 0x800).str(5, 4)
+        )
+        bench.start(program.label("again").ldr(2, 0).word(0x8B02_0063).b("again"))  # add x3, x3, x2
+        yield Timeline(machine, grid=512)
+
+
+def test_what_a_stale_tlb_entry_does_depends_on_the_time_alone(stale):
+    """Not on where checkpoints were, and not on the way: it is gone at the next point of the grid."""
+    stale.dense = True
+    stale.run(time=400)
+    assert stale.machine.registers["x2"] == 1
+    stale.run(time=2_000)
+    assert stale.machine.registers["x2"] == 2
+    total = stale.machine.registers["x3"]
+    for time in (1_999, 600, 511, 30, 1_200):
+        stale.goto(Moment(time))
+        stale.goto(Moment(2_000))
+        assert stale.machine.registers["x3"] == total

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.errors import HarnessError
 from harness.image.types import Array, CType, Enum, Float, Function, Int, Pointer, Record, sizeof, strip
@@ -100,8 +100,3 @@ def common(left: CType, right: CType) -> Int:
     size = max(one.size or 8, two.size or 8)
     signed = all(is_signed(each) for each in (one, two) if each.size == size)
     return {(4, True): INT, (4, False): UNSIGNED, (8, True): LONG}.get((size, signed), UNSIGNED_LONG)
-
-
-def as_lvalue(value: CValue, ctype: CType) -> CValue:
-    """The same place seen as another type of the same size."""
-    return replace(value, type=ctype)
