@@ -28,6 +28,7 @@ from harness.errors import HarnessError
 from harness.kernel import Kernel
 from harness.kernel.session import RETURN_ADDRESS
 
+INTERNAL = "internal error, please report it:"
 _ENDS = ("poweroff", "reset", "abort")
 
 
@@ -81,6 +82,8 @@ class Debugger:
             result = Result(str(error), failed=True)
         except RecursionError:
             result = Result(f"{line.split()[0]}: too deeply nested", failed=True)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours; the session is worth more than this command
+            result = Result(f"{INTERNAL} {type(error).__name__}: {error}", failed=True)
         self.failed = self.failed or result.failed
         return result
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.debugger.commands.table import commands
+from harness.debugger.session import INTERNAL
 from harness.errors import HarnessError
 
 
@@ -297,3 +298,81 @@ def test_looking_does_not_disturb(idle, say, debugger):
         debugger.execute(line)
     say("stepi 50")
     assert (dict(debugger.machine.registers), debugger.machine.memory.digest()) == expected
+
+
+WORDS = [
+    "1",
+    "0",
+    "-1",
+    "0x10",
+    "$pc",
+    "$sp",
+    "$",
+    "*$1",
+    "spaces",
+    "spaces.live",
+    "&spaces",
+    "frame_records.at[0]",
+    "kernel_main",
+    "main.c:80",
+    "/x",
+    "/4gx",
+    "/i",
+    "/s",
+    "--json",
+    "as",
+    "ttbr0",
+    "if",
+    "==",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ";",
+    "'",
+    '"',
+    "\\",
+    "%",
+    "@3",
+    "3-1",
+    "phys",
+    "0x40200000",
+    "start",
+    "end",
+    "+5",
+    "-5",
+    "tlbi",
+    "full",
+    "--has",
+    "rwx",
+    "--range",
+    "0-100",
+    "--level",
+    "struct",
+    "frame",
+    "int",
+    "enum",
+    "*",
+    "+",
+    "99999999999999999999",
+    "1/0",
+    "é",
+    "\x00",
+    "on",
+    "off",
+    "=",
+    "x",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_line_brings_the_debugger_down(debugger, data):
+    """Every command with words that fit it, or do not: obeyed or refused, never an error of ours."""
+    name = data.draw(st.sampled_from(sorted(set(commands()) - {"python"})))
+    words = data.draw(st.lists(st.sampled_from(WORDS), max_size=4))
+    result = debugger.execute(f"{name} {' '.join(words)}")
+    assert not result.text.startswith(INTERNAL)

@@ -16,7 +16,7 @@ from harness.debugger.result import Result
 from harness.debugger.views.context import frame_line
 from harness.debugger.views.values import ValueFormat
 from harness.errors import HarnessError
-from harness.image.types import CType, Record, Void, strip
+from harness.image.types import CType, Int, Record, Void, strip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,17 @@ if TYPE_CHECKING:
     from harness.debugger.session import Debugger
 
 
+_MOST = 1_000_000_000
+
+
 def count_of(debugger: Debugger, text: str) -> int:
     """A count given as an expression; 1 without. Raises HarnessError."""
-    return debugger.evaluator.evaluate(text).number if text else 1
+    if not text:
+        return 1
+    value = debugger.evaluator.evaluate(text)
+    if not isinstance(strip(value.type), Int) or abs(value.number) > _MOST:
+        raise UsageError(f"{text} is no count: a number up to {_MOST:,} is one")
+    return value.number
 
 
 def repeated(debugger: Debugger, text: str, move: Callable[[], Halt]) -> Callable[[], Halt]:
@@ -37,7 +45,7 @@ def repeated(debugger: Debugger, text: str, move: Callable[[], Halt]) -> Callabl
         halt = Halt("step")
         for _ in range(count):
             halt = move()
-            if halt.reason not in ("step", "finished"):
+            if halt.reason not in ("step", "finished") or debugger.timeline.interrupted():
                 break
         return halt
 

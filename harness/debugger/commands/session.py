@@ -82,7 +82,7 @@ def source(debugger: Debugger, arguments: Arguments) -> Result:
     """Obey the commands in a file; the first that fails ends it."""
     try:
         lines = Path(arguments.text).expanduser().read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{arguments.text or 'the file'}: {why}") from None
     parts: list[RenderableType] = []

@@ -57,7 +57,7 @@ def _data(view: FrameView) -> dict[str, Any]:
 
 
 def _select(debugger: Debugger, index: int) -> Result:
-    debugger.scope.selected = index
+    debugger.scope.selected = min(max(index, 0), len(debugger.scope.frames) - 1)
     view = debugger.scope.frame
     return Result(Group(frame_line(debugger, view), *source_line(debugger, view)))
 
@@ -79,7 +79,7 @@ def up(debugger: Debugger, arguments: Arguments) -> Result:
     index = debugger.scope.frame.index + count_of(debugger, arguments.text)
     if debugger.scope.frame.index == len(debugger.scope.frames) - 1:
         raise UsageError("Initial frame selected; you can't go up.")
-    return _select(debugger, min(index, len(debugger.scope.frames) - 1))
+    return _select(debugger, index)
 
 
 @command("down", "dow", group="stack", example="down", repeats=True)
@@ -87,7 +87,7 @@ def down(debugger: Debugger, arguments: Arguments) -> Result:
     """Select the frame that was called, or so many down."""
     if debugger.scope.frame.index == 0:
         raise UsageError("Bottom (innermost) frame selected; you can't go down.")
-    return _select(debugger, max(0, debugger.scope.frame.index - count_of(debugger, arguments.text)))
+    return _select(debugger, debugger.scope.frame.index - count_of(debugger, arguments.text))
 
 
 def _locals(debugger: Debugger, view: FrameView, *, parameters: bool | None = None) -> list[str]:

@@ -13,9 +13,7 @@ from harness.arch.sysreg import SYSTEM_REGISTERS
 from harness.debugger.commands.table import Arguments, UsageError, command
 from harness.debugger.result import Result
 from harness.debugger.stops import CATCHES, Access, Breakpoint, Catchpoint, Stoppoint, Watchpoint
-from harness.errors import HarnessError
 from harness.image import ElfImage
-from harness.image.types import sizeof
 from harness.report.listing import grid
 
 if TYPE_CHECKING:
@@ -98,7 +96,9 @@ def watch_target(debugger: Debugger, text: str, access: Access) -> Watchpoint:
         found = debugger.scope.memory.physical(value.address)
         if found is None:
             raise UsageError(f"{where} is at {value.address:#x}, which no memory is behind now")
-        pa, size, ctype = found, sizeof(value.type), value.type
+        if value.type.size is None:
+            raise UsageError(f"{where} has no size: watch what is in it, as *(char *)&{where}")
+        pa, size, ctype = found, value.type.size, value.type
     if not debugger.machine.memory.contains(pa, size) or not size:
         raise UsageError(f"[{pa:#x}, {pa + size:#x}) is not RAM")
     if condition:
@@ -236,6 +236,13 @@ def _chosen(debugger: Debugger, text: str) -> list[Stoppoint]:
     return [debugger.stoppoints[number] for number in numbers]
 
 
+def _one(debugger: Debugger, text: str) -> Stoppoint:
+    """The one that a number names. Raises HarnessError."""
+    if not text.isdecimal():
+        raise UsageError(f"a breakpoint's number comes first, not {text!r}; see: info breakpoints")
+    return debugger.stoppoints[int(text)]
+
+
 @command("delete", "d", "del", group="stops", example="delete 2")
 def delete(debugger: Debugger, arguments: Arguments) -> Result:
     """Delete breakpoints by their numbers, all without; `delete display N` deletes a display."""
@@ -287,9 +294,7 @@ def disable(debugger: Debugger, arguments: Arguments) -> Result:
 def condition(debugger: Debugger, arguments: Arguments) -> Result:
     """Give a breakpoint a condition, or without one take it away."""
     number, _, text = arguments.text.partition(" ")
-    [point] = _chosen(debugger, number) if number else [None]
-    if point is None:
-        raise UsageError("Argument required (breakpoint number).")
+    point = _one(debugger, number)
     if text.strip():
         _check(debugger, text)
     point.condition = text.strip()
@@ -302,7 +307,7 @@ def ignore(debugger: Debugger, arguments: Arguments) -> Result:
     words = arguments.words
     if len(words) != 2:
         raise UsageError("a number and a count are needed, as in: ignore 1 10")
-    [point] = _chosen(debugger, words[0])
+    point = _one(debugger, words[0])
     point.ignore = debugger.evaluator.evaluate(words[1]).number
     return Result(f"Will ignore next {point.ignore} crossings of breakpoint {point.number}.")
 
@@ -311,11 +316,6 @@ def ignore(debugger: Debugger, arguments: Arguments) -> Result:
 def commands(debugger: Debugger, arguments: Arguments) -> Result:
     """Give a breakpoint commands to run when it is hit, separated by semicolons; none takes them away."""
     number, _, text = arguments.text.partition(" ")
-    try:
-        [point] = _chosen(debugger, number)
-    except (ValueError, HarnessError):
-        raise UsageError(
-            "a breakpoint's number and commands are needed, as in: commands 1 bt; info locals"
-        ) from None
+    point = _one(debugger, number)
     point.commands = [line.strip() for line in text.split(";") if line.strip()]
     return Result()
