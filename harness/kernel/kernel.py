@@ -27,6 +27,7 @@ from harness.machine.reset import EntryLevel
 
 DEFAULT_BUDGET = 2_000_000_000
 PANIC_SYMBOLS = ("panic",)
+SANITIZE = Options()
 
 attachments: list[Callable[[Machine, ElfImage], None]] = []
 """Called with machine and image of each kernel before it boots: for checks that look at all of a run."""
@@ -68,14 +69,15 @@ class Kernel:
         boot_until: str | None = None,
         budget: int = DEFAULT_BUDGET,
         boot: bool = True,
-        sanitize: Options | None = None,
+        sanitize: Options | None = SANITIZE,
     ) -> None:
         """Load and boot; without `boot` it stays at its entry point, for a debugger to run.
 
         `panic_symbols` name the functions that end a failed kernel; `boot_until` names a function to stop
         at instead of the first WFI; `budget` limits boot and each call, in instructions; `sanitize` says how
-        the MMU sanitizer looks on, if at all. The others are those of `Machine`. Raises ImageError,
-        MachineError, or GuestError when it does not come up.
+        the MMU sanitizer looks on, None that it does not. The others are those of `Machine`.
+
+        Raises ImageError, MachineError, or GuestError when it does not come up.
         """
         self.image = elf if isinstance(elf, ElfImage) else ElfImage.load(elf)
         reserved = scratch_range(self.image.segments)

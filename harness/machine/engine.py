@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unicorn import arm64_const, unicorn_const
-from unicorn.unicorn_py3.arch.arm64 import UcAArch64
+from unicorn.unicorn_py3.arch.arm64 import HOOK_INSN_SYS_CFUNC, UcAArch64, UcRegCP64
 from unicorn.unicorn_py3.unicorn import HOOK_MEM_ACCESS_CFUNC, Uc, UcError, uccallback, uclib
 
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
@@ -364,20 +364,33 @@ class Engine:
     def on_system(
         self,
         kind: Literal["sys", "msr"],
-        addresses: Iterable[int],
-        callback: Callable[[Encoding, int], None],
+        instructions: Iterable[tuple[int, Encoding]],
+        callback: Callable[[int, Encoding, int], None],
     ) -> list[Hook]:
-        """Call back with register and value before a SYS or MSR at one of the virtual addresses executes."""
-
-        def forward(_uc: Uc, _target: int, register: Any, _data: object) -> bool:
-            op0, op1, crn = register.op0, register.op1, register.crn
-            callback(Encoding(op0, op1, crn, register.crm, register.op2), register.val)
-            return False
-
-        where, code = unicorn_const.UC_HOOK_INSN, _SYSTEM[kind]
-        hooks = [self._hook(where, forward, begin=at, end=at, aux1=code) for at in addresses]
+        """Call back with address, register and value before a SYS or MSR at one of the addresses executes."""
+        hooks = [self._system_hook(kind, pc, encoding, callback) for pc, encoding in instructions]
         self.flush_code()
         return hooks
+
+    def _system_hook(
+        self, kind: str, pc: int, encoding: Encoding, callback: Callable[[int, Encoding, int], None]
+    ) -> Hook:
+        read, offset = ctypes.c_uint64.from_address, UcRegCP64.val.offset
+
+        def forward(_uc: Uc, _target: int, register: int, _data: object) -> int:
+            callback(pc, encoding, read(register + offset).value)
+            return 0  # and let it execute
+
+        function = uccallback(self._cpu, HOOK_INSN_SYS_CFUNC)(forward)
+        add = self._cpu._Uc__do_hook_add  # type: ignore[attr-defined]  # hook_add makes slower callbacks
+        handle = add(unicorn_const.UC_HOOK_INSN, function, pc, pc, ctypes.c_int(_SYSTEM[kind]))
+        return Hook(self, handle)
+
+    def drop_hooks(self, hooks: Iterable[Hook]) -> None:
+        """From a callback of theirs: stop calling back. `flush_code` is due before the next run."""
+        for hook in hooks:
+            self._cpu.hook_del(hook.handle)
+            hook.handle = 0
 
     def on_store(self, callback: Callable[[int, int, int], None]) -> StoreHook:
         """A callback for stores, with physical address, size and value; it covers nothing yet."""

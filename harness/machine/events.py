@@ -4,7 +4,8 @@
 A `Listener` is told of
 
     Store            to the physical ranges it asked for with `Events.watch`
-    SystemOperation  TLBI, and DC, IC, AT but DC ZVA (whose stores arrive as Store, byte by byte)
+    SystemOperation  TLBI, and DC, IC, AT but DC ZVA (whose stores arrive as Store, byte by byte); of cache
+                     maintenance only CACHE_LIMIT until the CPU stops, then `cache_flood`
     RegisterWrite    MSR to a register of `harness.machine.scan.REGISTERS`
     BarrierDone      DSB, DMB, ISB;     Returned   ERET
     ExceptionTaken   and `paused` when the CPU stops
@@ -83,6 +84,9 @@ class Listener(Protocol):
     def register_write(self, event: RegisterWrite) -> None:
         """Before an MSR."""
 
+    def cache_flood(self) -> None:
+        """There is more cache maintenance than is told of."""
+
     def barrier(self, event: BarrierDone) -> None:
         """After a barrier, at the latest before the next event of any kind."""
 
@@ -102,6 +106,7 @@ class Listener(Protocol):
         """The machine went back to the moment of `save`; None: to one before this listener was there."""
 
 
+CACHE_LIMIT = 1024
 _NOTHING: tuple[tuple[int, int, Mark], ...] = ()
 
 
@@ -112,6 +117,8 @@ class Events:
         self._engine, self._runner = engine, runner
         self._listeners: list[Listener] = []
         self._hooks: list[Hook] = []
+        self._cache_hooks: list[Hook] = []
+        self._cached = 0  # cache maintenance since the CPU stopped last
         self._texts: list[tuple[int, Findings]] = []
         self._starts: list[int] = []
         self._runs: list[tuple[int, tuple[tuple[int, Mark], ...]]] = []
@@ -157,10 +164,17 @@ class Events:
         self._marks.clear()
         engine = self._engine
         self._hooks = engine.on_blocks([(start, marks[-1][0]) for start, marks in self._runs], self._enter)
-        sys = [base + offset for base, text in self._texts for offset in text.sys]
-        msr = [base + offset for base, text in self._texts for offset in text.msr]
-        self._hooks += engine.on_system("sys", sys, self._system)
+        tlbi = [(base + offset, each) for base, text in self._texts for offset, each in text.tlbi]
+        msr = [(base + offset, each) for base, text in self._texts for offset, each in text.msr]
+        self._hooks += engine.on_system("sys", tlbi, self._system)
         self._hooks += engine.on_system("msr", msr, self._register)
+        self._install_caches()
+
+    def _install_caches(self) -> None:
+        while self._cache_hooks:
+            self._cache_hooks.pop().remove()
+        cache = [(base + offset, each) for base, text in self._texts for offset, each in text.cache]
+        self._cache_hooks = self._engine.on_system("sys", cache, self._cache)
 
     # -- from the engine ----------------------------------------------------------------------------------
 
@@ -202,13 +216,24 @@ class Events:
         for listener in self._listeners:
             listener.store(event)
 
-    def _system(self, encoding: Encoding, value: int) -> None:
-        event = SystemOperation(self._now(), self._engine.pc, encoding, value)
+    def _system(self, pc: int, encoding: Encoding, value: int) -> None:
+        event = SystemOperation(self._now(), pc, encoding, value)
         for listener in self._listeners:
             listener.system_operation(event)
 
-    def _register(self, encoding: Encoding, value: int) -> None:
-        event = RegisterWrite(self._now(), self._engine.pc, REGISTERS[encoding], value)
+    def _cache(self, pc: int, encoding: Encoding, value: int) -> None:
+        """A kernel that goes through megabytes line by line is listened to for a while only."""
+        self._cached += 1
+        if self._cached <= CACHE_LIMIT:
+            self._system(pc, encoding, value)
+            return
+        self._engine.drop_hooks(self._cache_hooks)
+        self._cache_hooks.clear()
+        for listener in self._listeners:
+            listener.cache_flood()
+
+    def _register(self, pc: int, encoding: Encoding, value: int) -> None:
+        event = RegisterWrite(self._now(), pc, REGISTERS[encoding], value)
         for listener in self._listeners:
             listener.register_write(event)
 
@@ -222,6 +247,10 @@ class Events:
         """The CPU stopped; where it goes on, it enters the rest of the run anew."""
         self._settle(self._runner.instructions)
         self._ahead = _NOTHING
+        if self._cached > CACHE_LIMIT:
+            self._engine.flush_code()
+            self._install_caches()
+        self._cached = 0
         for listener in self._listeners:
             listener.paused()
 

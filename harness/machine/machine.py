@@ -128,6 +128,7 @@ class Machine:
         self._runner = Runner(self._engine, conduit, self._instruction_at, self._physical)
         self._answers = Answers(self._engine, overrides, lambda: self._runner.instructions)
         self.events = Events(self._engine, self._runner)
+        self._loaded: list[tuple[int, int]] = []
         self._oracle: Oracle | None = None
         self._base_taken = False
         self._before_run: list[Callable[[], None]] = []
@@ -194,6 +195,7 @@ class Machine:
             raise MachineError(f"the entry point {entry:#x} is not an instruction address in RAM")
         self._answers.forget()
         self._program = [(each.vaddr, each.paddr, each.memory_size) for each in program]
+        self._loaded = [(each.paddr, each.paddr + each.memory_size) for each in program]
         for segment in program:
             data = bytes(segment.data)
             self.memory.write(segment.paddr, data + bytes(segment.memory_size - len(data)))
@@ -203,6 +205,10 @@ class Machine:
         self._engine.restore(self._cold)
         self._engine.write("x0", self._boot_x0)
         self.registers["pc"] = entry
+
+    def is_loaded(self, pa: int) -> bool:
+        """Whether a physical address belongs to the program as it was loaded."""
+        return any(start <= pa < end for start, end in self._loaded)
 
     def _check_fit(self, program: list[Segment]) -> None:
         taken = list(self._reserved)

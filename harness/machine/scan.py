@@ -44,11 +44,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a text contains: runs, and the offsets of SYS and MSR instructions of interest."""
+    """What a text contains: runs; and TLBI, cache maintenance and MSR instructions with their offsets."""
 
     runs: tuple[Run, ...]
-    sys: tuple[int, ...]
-    msr: tuple[int, ...]
+    tlbi: tuple[tuple[int, Encoding], ...]
+    cache: tuple[tuple[int, Encoding], ...]
+    msr: tuple[tuple[int, Encoding], ...]
 
 
 @lru_cache(maxsize=16)
@@ -59,8 +60,9 @@ def scan(data: bytes) -> Findings:
     operations = [(4 * at, _encoding(words[at])) for at in system]
     return Findings(
         runs=tuple(_runs(words)),
-        sys=tuple(offset for offset, each in operations if _is_maintenance(each)),
-        msr=tuple(offset for offset, each in operations if each in REGISTERS),
+        tlbi=tuple(each for each in operations if tlbi_operation(each[1]) is not None),
+        cache=tuple(each for each in operations if _is_cache_maintenance(each[1])),
+        msr=tuple(each for each in operations if each[1] in REGISTERS),
     )
 
 
@@ -71,11 +73,9 @@ def _encoding(word: int) -> Encoding:
     )
 
 
-def _is_maintenance(encoding: Encoding) -> bool:
-    """TLBI, and cache maintenance but DC ZVA, of which there are far too many to be told of."""
-    if encoding.op0 == 1 and encoding.crn == 7:
-        return encoding != DC_ZVA
-    return tlbi_operation(encoding) is not None
+def _is_cache_maintenance(encoding: Encoding) -> bool:
+    """DC, IC, AT; but not DC ZVA, which maintains nothing."""
+    return encoding.op0 == 1 and encoding.crn == 7 and encoding != DC_ZVA
 
 
 def _runs(words: tuple[int, ...]) -> Iterator[Run]:

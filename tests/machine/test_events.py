@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.machine.events import CACHE_LIMIT
 from harness.machine.scan import scan
 from harness.machine.watched import WatchedRanges
 
@@ -30,6 +31,9 @@ class Log:
 
     def register_write(self, event):
         self.lines.append(("register", event.time, event.pc, event.register, event.value))
+
+    def cache_flood(self):
+        self.lines.append(("flood",))
 
     def barrier(self, event):
         self.lines.append((str(event.barrier), event.time, event.pc))
@@ -117,6 +121,15 @@ def test_eret_is_told_of(listening, machine, asm):
     code = asm().mov(0, CODE + 4 * 11).msr("ELR_EL1", 0).mov(0, 0x3C5).msr("SPSR_EL1", 0).eret()
     code.word(ISB).wfi()
     assert listening(code).kinds == ["register", "register", "eret", "ISB", "paused"]
+
+
+def test_cache_maintenance_is_told_of_up_to_a_limit(listening, machine, asm):
+    """Megabytes by lines would take minutes. Behind the next pause it is told of again."""
+    code = asm().mov(0, 3 * CACHE_LIMIT).label("again").word(DC_CVAU_X1).sub(0, 0, 1).cbnz(0, "again").nop()
+    log = listening(code.word(DC_CVAU_X1).wfi(), until={CODE + 4 * 7}, budget=100_000)
+    assert [log.kinds.count(kind) for kind in ("system", "flood")] == [CACHE_LIMIT, 1]
+    machine.run(budget=100)
+    assert log.kinds.count("system") == CACHE_LIMIT + 1
 
 
 def test_listeners_are_restored_with_the_machine(listening, machine, asm):

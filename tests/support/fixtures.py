@@ -32,8 +32,9 @@ def large_memory(kernel):
 
 
 @pytest.fixture(scope="session")
-def booted_small_kernel(kernel_elf):
-    with Kernel(kernel_elf, ram_size=64 << 20) as kernel:
+def booted_small_kernel(kernel_elf, pytestconfig):
+    options = {"sanitize": None} if pytestconfig.getoption("kernel_sanitizer") == "off" else {}
+    with Kernel(kernel_elf, ram_size=64 << 20, **options) as kernel:
         yield kernel, kernel.snapshot()
 
 

@@ -47,9 +47,7 @@ def cacheable(use: Use, raw: int, hardware_af: bool) -> bool:
 
     With hardware management of the flag (TCR_EL1.HA) the walk sets it and the entry counts.
     """
-    if not raw & VALID:
-        return False
-    return bool(raw & _AF) or hardware_af or use.is_table(raw)
+    return use.is_table(raw) or (use.is_leaf(raw) and (bool(raw & _AF) or hardware_af))
 
 
 def breaks(change: Change, same_contents: bool, any_contiguous: bool) -> str | None:

@@ -8,6 +8,7 @@ checks of `harness.checks.rules`, which know what is wrong with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.arch.bits import bit, get
@@ -81,6 +82,16 @@ class Model:
         """Where the CPU stands."""
         return Reliance("end", self.machine.instructions, self.machine.registers["pc"])
 
+    @cached_property
+    def pa_range(self) -> int:
+        """ID_AA64MMFR0_EL1.PARange."""
+        return get(self.machine.sysreg["ID_AA64MMFR0_EL1"], 3, 0)
+
+    @cached_property
+    def cache_type(self) -> int:
+        """CTR_EL0."""
+        return self.machine.sysreg["CTR_EL0"]
+
     def is_walked(self, root: Root) -> bool:
         """Whether this CPU walks the tree now."""
         return self.active[root.half] is root
@@ -145,6 +156,10 @@ class Model:
         """A store to a table, or to what a check watches."""
         self._left = None
         uses = self.book.at(event.pa)
+        if not uses:
+            for check in self.checks:
+                check.data_store(self, event)
+            return
         if event.size != 8 or event.pa & 7:
             for check in self.checks:
                 check.torn(self, event, uses)
@@ -177,6 +192,9 @@ class Model:
             if change.new & VALID:
                 self._rely(detached, Reliance("reuse", change.time, change.pc))
             return
+        if change.old & VALID:
+            for check in self.checks:
+                check.entry_gone(self, change)
         if not change.new & VALID:
             if change.old & VALID:
                 self._unmake(change)
@@ -262,7 +280,10 @@ class Model:
             self.detached[each] = owed
         below = [found for each in tables for found in self._cached_entries(each)]
         for entry_use, entry, raw in below[:_SUBTREE]:
-            self.debts.add(self._debt(Change(entry_use, entry, raw, 0, change.time, change.pc), ()))
+            lost = Change(entry_use, entry, raw, 0, change.time, change.pc)
+            self.debts.add(self._debt(lost, ()))
+            for check in self.checks:
+                check.entry_gone(self, lost)
 
     def _cached_entries(self, use: Use) -> list[tuple[Use, int, int]]:
         words, af = self.book.words(use), self.hardware_af
@@ -290,6 +311,11 @@ class Model:
             check.tlbi(self, event, what)
         self.debts.invalidate(event.time, event.pc, what)
         self._flush(what)
+
+    def cache_flood(self) -> None:
+        """More cache maintenance than is told of."""
+        for check in self.checks:
+            check.cache_flood(self)
 
     def _flush(self, what: Invalidation) -> None:
         """Address spaces of which nothing is in a TLB once this is complete: what is walked can come back."""
@@ -343,6 +369,10 @@ class Model:
         """Its pages are tables no more."""
         if self.roots.pop(root.key, None) is None:
             return
+        for use in {use for use in self.book.uses() if use.root is root}:
+            for _, entry, raw in self._cached_entries(use):
+                for check in self.checks:
+                    check.entry_gone(self, Change(use, entry, raw, 0, self.now.time, self.now.pc))
         self.book.remove_root(root)
         for owed in self.debts:
             if owed.change.use.root is root:
@@ -430,6 +460,7 @@ class Model:
             self.registers = {name: self.machine.sysreg[name] for name in REGISTERS}
             for check in self.checks:
                 check.restore(None)
+            self.machine.events.watched.set([])
             self.enabled = bit(self.registers["SCTLR_EL1"], _M)
             if self.enabled:
                 self._activate(_HALVES, None)
@@ -446,3 +477,5 @@ class Model:
         self.detached = {use: owed for owed in self.debts for use in owed.tables}
         for check, saved in zip(self.checks, checks, strict=True):
             check.restore(saved)
+        watches = [each for check in self.checks for each in check.watches()]
+        self.machine.events.watched.set([*self.book.extents(), *watches])

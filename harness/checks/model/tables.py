@@ -7,14 +7,13 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from harness.arch.descriptor import LAST_LEVEL
+from harness.arch.descriptor import LAST_LEVEL, kind_of
 from harness.arch.regime import Half, Regime
 from harness.machine.memory import Memory
 from harness.machine.watched import WatchedRanges
 
 ADDRESS = 0x0000_FFFF_FFFF_F000
 _PAGE_SHIFT = 12
-_DESCRIPTOR = 3
 TABLE = 3
 
 
@@ -55,6 +54,10 @@ class Use(NamedTuple):
     def is_table(self, raw: int) -> bool:
         """Whether a descriptor in it is one of a further table."""
         return raw & TABLE == TABLE and self.level < LAST_LEVEL
+
+    def is_leaf(self, raw: int) -> bool:
+        """Whether a descriptor in it maps memory."""
+        return kind_of(raw, self.level, self.root.regime.granule) in ("block", "page")
 
     def next_table(self, raw: int) -> int:
         """Where a table descriptor points to."""
@@ -165,6 +168,9 @@ class TableBook:
         return dict(self._uses)
 
     def restore(self, state: dict[int, tuple[Use, ...]]) -> None:
-        """Back to an earlier state."""
+        """Back to an earlier state; what is to be watched then is in `extents`."""
         self._uses = dict(state)
-        self._watched.set([self._extent(uses[0], page) for page, uses in self._uses.items()])
+
+    def extents(self) -> list[tuple[int, int]]:
+        """The physical ranges that are tables."""
+        return [self._extent(uses[0], page) for page, uses in self._uses.items()]

@@ -77,6 +77,12 @@ class Check:
     def entry_valid(self, model: Model, use: Use, entry: int, raw: int, change: Change) -> None:
         """An entry is about to be valid with this value."""
 
+    def entry_gone(self, model: Model, change: Change) -> None:
+        """A valid entry is about to be replaced, or not to be valid."""
+
+    def data_store(self, model: Model, event: Store) -> None:
+        """A store to what `watches` names."""
+
     def torn(self, model: Model, event: Store, uses: Sequence[Use]) -> None:
         """A store to a watched page that is not an aligned one of 64 bits."""
 
@@ -95,6 +101,9 @@ class Check:
     def cache_operation(self, model: Model, event: SystemOperation) -> None:
         """DC or IC."""
 
+    def cache_flood(self, model: Model) -> None:
+        """More DC and IC than is told of."""
+
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """After a barrier."""
 
@@ -103,6 +112,10 @@ class Check:
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """Control goes to EL0, or a call is over."""
+
+    def watches(self) -> list[tuple[int, int]]:
+        """Physical ranges beside the tables that the check has asked to be told of."""
+        return []
 
     def save(self) -> Any:
         """What the check itself remembers, for `restore`."""

@@ -55,7 +55,7 @@ class TablePage(Check):
 
     def entry_valid(self, model: Model, use: Use, entry: int, raw: int, change: Change) -> None:
         """Tables that EL0 may write."""
-        if raw & _AP != _EL0_WRITABLE or use.is_table(raw):
+        if raw & _AP != _EL0_WRITABLE or not use.is_leaf(raw):
             return
         start, size = raw & ADDRESS & -(1 << use.shift), 1 << use.shift
         pages = (start,) if size == 4096 else model.book.pages()

@@ -9,7 +9,7 @@
 _start:
     ldr     x0, =TCR
     msr     tcr_el1, x0
-    ldr     x0, =0x00FF44FF         // attributes 0: write-back, 1: not cacheable, 2: write-back, 3: Device
+    ldr     x0, =0x100FF44FF        // 0, 2: write-back, 1: not cacheable, 3: Device, 4: reserved
     msr     mair_el1, x0
     ldr     x0, =PA(boot_l0)
     msr     ttbr0_el1, x0
