@@ -64,7 +64,7 @@ class Regime:
         `wxn` is SCTLR_EL1.WXN and `pan` PSTATE.PAN. Raises ValueError for a reserved granule encoding.
         """
         at = _LAYOUT[half]
-        granule = _granule(get(tcr, at.granule + 1, at.granule), half)
+        granule = _granule(get(tcr, at.granule + 1, at.granule), half, bit(tcr, at.epd))
         va_bits = 64 - min(max(get(tcr, at.tsz + 5, at.tsz), MIN_TSZ), MAX_TSZ)
         return cls(
             half=half,
@@ -128,10 +128,12 @@ def start_level(granule: Granule, va_bits: int) -> int:
     return LAST_LEVEL + 1 - levels
 
 
-def _granule(field: int, half: Half) -> Granule:
+def _granule(field: int, half: Half, disabled: bool) -> Granule:
     known = _TG0 if half == "ttbr0" else _TG1
     if field in known:
         return known[field]
+    if disabled:
+        return Granule.K4  # of no matter: nothing is walked
     raise ValueError(
         f"TCR_EL1.TG{half[-1]} = {field:#04b} is a reserved granule encoding; "
         f"is TCR_EL1 initialised and the half enabled?"

@@ -29,10 +29,12 @@ _LIMIT = 100  # findings of one call; the others are the same again
 @dataclass(frozen=True, slots=True)
 class Options:
     """How strict: `suppress` names rules ("policy") or single checks ("policy/writable-executable") to leave
-    out; `others` says whether other CPUs may walk the same tables."""
+    out; `others` says whether other CPUs may walk the same tables; `fatal` that a call with findings fails,
+    otherwise they pile up."""
 
     suppress: Collection[str] = ()
     others: bool = True
+    fatal: bool = True
 
     def __post_init__(self) -> None:
         known = {rule.name for rule in RULES}
@@ -86,9 +88,12 @@ class Sanitizer:
     def end_of_call(self) -> None:
         """`settle`, and raise GuestViolation when anything was found since the last time."""
         self.settle()
-        found = self.take()
-        if found:
-            raise violation(found)
+        if self.options.fatal and self._findings:
+            raise violation(self.take())
+
+    def start_over(self) -> None:
+        """The machine's registers or tables were changed from outside: learn them again."""
+        self.model.restore(None)
 
     # -- findings -----------------------------------------------------------------------------------------
 

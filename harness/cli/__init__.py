@@ -14,6 +14,7 @@ import click
 
 from harness.cli.bench import bench
 from harness.cli.call import call
+from harness.cli.check import check
 from harness.cli.debug import debug
 from harness.cli.info import info
 from harness.cli.interrupt import interruptible
@@ -21,6 +22,7 @@ from harness.cli.mutants import mutants_command
 from harness.cli.run import run
 from harness.cli.symbols import symbols
 from harness.cli.tables import tables
+from harness.cli.trace import trace
 from harness.errors import GuestError, HarnessError
 
 FAILURE, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
@@ -31,7 +33,7 @@ def cli() -> None:
     """Run AArch64 kernels on an emulated CPU whose MMU is on, and look at their translation tables."""
 
 
-for command in (run, debug, tables, symbols, call, info, bench, mutants_command):
+for command in (run, debug, tables, symbols, call, info, check, trace, bench, mutants_command):
     cli.add_command(command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from types import TracebackType
 from typing import Any
@@ -133,7 +134,7 @@ class Kernel:
         """Where the kernel sees a physical address. A kernel without a map of RAM gets its stack used."""
         if not self.machine.virtual.enabled:
             return pa
-        for leaf in self.tables().leaves():
+        for leaf in chain(self.tables().leaves(), self.tables(half="ttbr0").leaves()):
             if leaf.pa <= pa < leaf.pa + leaf.size and leaf.permissions.el1.write:
                 return leaf.va + pa - leaf.pa
         return self.machine.registers["sp"] - SCRATCH_SIZE

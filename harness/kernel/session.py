@@ -65,6 +65,11 @@ class Session:
             )
         self._end_of_call()
 
+    def mute_sanitizer(self, muted: bool) -> None:
+        """Whether the sanitizer, if there is one, keeps quiet from now on."""
+        if self.sanitizer is not None:
+            self.sanitizer.muted = muted
+
     def _end_of_call(self) -> None:
         """Whatever the kernel did to its tables is in effect by now. Raises GuestViolation if not."""
         if self.sanitizer is not None:

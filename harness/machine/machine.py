@@ -128,7 +128,6 @@ class Machine:
         self._runner = Runner(self._engine, conduit, self._instruction_at, self._physical)
         self._answers = Answers(self._engine, overrides, lambda: self._runner.instructions)
         self.events = Events(self._engine, self._runner)
-        self._loaded: list[tuple[int, int]] = []
         self._oracle: Oracle | None = None
         self._base_taken = False
         self._before_run: list[Callable[[], None]] = []
@@ -195,7 +194,6 @@ class Machine:
             raise MachineError(f"the entry point {entry:#x} is not an instruction address in RAM")
         self._answers.forget()
         self._program = [(each.vaddr, each.paddr, each.memory_size) for each in program]
-        self._loaded = [(each.paddr, each.paddr + each.memory_size) for each in program]
         for segment in program:
             data = bytes(segment.data)
             self.memory.write(segment.paddr, data + bytes(segment.memory_size - len(data)))
@@ -208,7 +206,7 @@ class Machine:
 
     def is_loaded(self, pa: int) -> bool:
         """Whether a physical address belongs to the program as it was loaded."""
-        return any(start <= pa < end for start, end in self._loaded)
+        return any(start <= pa < start + size for _, start, size in self._program)
 
     def _check_fit(self, program: list[Segment]) -> None:
         taken = list(self._reserved)

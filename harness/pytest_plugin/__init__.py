@@ -123,8 +123,7 @@ def kernel_elf(request: pytest.FixtureRequest) -> Path:
 def kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Kernel:
     """The kernel, as it was just after boot: booted once by each worker, restored for each test."""
     booted = _pool(request.config).fresh(kernel_elf)
-    if booted.session.sanitizer is not None:
-        booted.session.sanitizer.muted = request.node.get_closest_marker("no_sanitizer") is not None
+    booted.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
     _remember(request.node, booted)
     kdb.record(request.node, booted)
     return booted

@@ -127,3 +127,9 @@ def test_memory_types(attr, text):
     """MAIR attributes in words."""
     assert memory_type(attr) == text
     assert Regime.from_registers(tcr(Granule.K4, 25), 0, attr << 24).memory_type(3) == text
+
+
+@pytest.mark.parametrize(("half", "bits"), [("ttbr0", 3 << 14 | 1 << 7), ("ttbr1", 1 << 23)])
+def test_granule_of_a_half_that_is_switched_off_is_of_no_matter(half, bits):
+    """EPD: nothing is walked, and kernels leave TG as it was after reset."""
+    assert Regime.from_registers(25 | 25 << 16 | bits, 0, 0, half).epd

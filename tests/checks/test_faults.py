@@ -76,6 +76,7 @@ def test_without_a_fault_the_sanitizer_says_nothing(watched):
     assert len(injection.calls) >= 1
 
 
+@pytest.mark.no_sanitizer  # it would fail the call
 @pytest.mark.parametrize(
     ("fault", "outcome"), [(SkipInstruction("TLBI"), "ok"), (SkipInstruction("IC", 1000), "fault")], ids=str
 )
@@ -89,6 +90,7 @@ def test_a_tlbi_that_is_skipped_leaves_the_old_translation(small_kernel, fault, 
     assert vas.user("w", va).outcome == outcome
 
 
+@pytest.mark.no_sanitizer  # it would fail the call
 def test_a_delayed_tlbi_comes_behind_the_barrier(small_vmm):
     """With the operand that it had. A trace sees the CPU come to it twice, the first time in vain."""
     space, va = used(small_vmm)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,23 +10,15 @@ import pytest
 
 from harness import Kernel
 from harness.image import ElfImage
+from tests.support.cross import build
 
 SOURCES = Path(__file__).parent / "foreign"
-COMPILE = (
-    *(sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-freestanding-none", "-fno-sanitize=all"),
-    *("-std=c17", "-O2", "-g3", "-fdebug-macro", "-ffreestanding", "-fno-builtin", "-mgeneral-regs-only"),
-    *("-mstrict-align", "-nostdlib", "-static", "-T", str(SOURCES / "foreign.ld")),
-)
 
 
 @pytest.fixture(scope="session")
 def foreign_elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ELF file of the foreign kernel."""
-    output = tmp_path_factory.mktemp("foreign") / "foreign.elf"
-    command = [*COMPILE, str(SOURCES / "start.S"), str(SOURCES / "foreign.c"), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return output
+    return build(SOURCES, tmp_path_factory.mktemp("foreign") / "foreign.elf")
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +10,9 @@ import pytest
 from harness.checks.sanitizer import Options, Sanitizer
 from harness.image import ElfImage
 from harness.machine import Machine
+from tests.support.cross import build
 
 CASES = Path(__file__).parent / "cases"
-COMPILE = (
-    *(sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-freestanding-none", "-g"),
-    *("-nostdlib", "-static", "-T", str(CASES / "cases.ld")),
-)
 RETURN = 0x00AD_DE00_0000_0000  # unmapped: fetching there ends a case
 
 
@@ -47,14 +42,16 @@ class Cases:
 @pytest.fixture(scope="session")
 def cases_image(tmp_path_factory):
     """The image of the cases."""
-    output = tmp_path_factory.mktemp("cases") / "cases.elf"
-    command = [*COMPILE, *map(str, sorted(CASES.glob("*.S"))), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return ElfImage.load(output)
+    return ElfImage.load(build(CASES, tmp_path_factory.mktemp("cases") / "cases.elf"))
 
 
 @pytest.fixture(scope="session")
 def cases(cases_image):
     """The kernel of the cases, on a machine of many CPUs as far as the sanitizer is concerned."""
     return Cases(cases_image)
+
+
+@pytest.fixture(scope="session")
+def foreign_elf(tmp_path_factory):
+    """A kernel with 64K pages and three defects; see its source."""
+    return build(Path(__file__).parent / "foreign", tmp_path_factory.mktemp("foreign") / "foreign.elf")

@@ -39,10 +39,11 @@ def booted_small_kernel(kernel_elf, pytestconfig):
 
 
 @pytest.fixture
-def small_kernel(booted_small_kernel):
+def small_kernel(booted_small_kernel, request):
     """A kernel with 64M of RAM: what has to look at every frame is quick there."""
     kernel, moment = booted_small_kernel
     kernel.restore(moment)
+    kernel.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
     return kernel
 
 

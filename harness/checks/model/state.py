@@ -58,6 +58,7 @@ class Model:
     def _reset(self) -> None:
         self.registers = dict.fromkeys(REGISTERS, 0)
         self.enabled = False
+        self.learning = False  # what is found was there before anyone looked
         self.roots: dict[tuple[Half, int], Root] = {}
         self.active: dict[Half, Root | None] = {"ttbr0": None, "ttbr1": None}
         self.asid = 0
@@ -122,8 +123,10 @@ class Model:
         self.asid = get(self.registers[source], 63 if wide else 55, 48)
         self.asids_seen |= {self.asid}
         for half in halves:
-            root = self._root(half)
+            root, left = self._root(half), self.active[half]
             self.active[half] = root
+            if left is not None and left is not root and self._in_no_tlb(left):
+                self.forget(left)
             if root is None:
                 continue
             self.roots[root.key] = root
@@ -361,9 +364,15 @@ class Model:
                 root.first_global = None
             else:
                 root.asids -= {asid}
-            if not root.asids and root.first_global is None and not self.is_walked(root):
+            if self._in_no_tlb(root):
                 self.forget(root)
         self._flushed.clear()
+
+    def _in_no_tlb(self, root: Root) -> bool:
+        """Whether nothing of a tree can be in a TLB, and no walk brings it there."""
+        return root.half == "ttbr0" and not (
+            root.asids or root.first_global is not None or self.is_walked(root)
+        )
 
     def forget(self, root: Root) -> None:
         """Its pages are tables no more."""
@@ -463,7 +472,9 @@ class Model:
             self.machine.events.watched.set([])
             self.enabled = bit(self.registers["SCTLR_EL1"], _M)
             if self.enabled:
+                self.learning = True
                 self._activate(_HALVES, None)
+                self.learning = False
             return
         book, debts, roots, self.active, registers = state[:5]
         self.enabled, self.asid, self.asids_seen, fresh, written, checks = state[5:]

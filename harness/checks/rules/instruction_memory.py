@@ -85,7 +85,7 @@ class InstructionMemory(Check):
         if known is None:
             if not model.memory.contains(page) or model.book.at(page):
                 return
-            known = _Code(Stage.DONE if self._flooded else Stage.DIRTY)
+            known = _Code(Stage.DONE if self._flooded or model.learning else Stage.DIRTY)
         if not known.mapped:
             model.machine.events.watched.add(page, page + _PAGE)
         known = replace(known, mapped=known.mapped + 1, user=known.user or bool(change.new & _EL0))
@@ -189,7 +189,7 @@ class InstructionMemory(Check):
                 missing = _MISSING[code.stage]
                 self.found("not-maintained", message, code.since, code.change, missing, reliance)
                 self._pages[page] = replace(code, stage=Stage.DONE)
-            elif not code.mapped and reliance.kind == "end":
+            elif not code.mapped and code.stage is not Stage.DONE and reliance.kind == "end":
                 del self._pages[page]
         self._flooded = self._flooded and reliance.kind != "end"
 
