@@ -13,6 +13,7 @@ from harness.machine import Machine
 from tests.support.cross import build
 
 CASES = Path(__file__).parent / "cases"
+_EL2H = 0x3C9
 RETURN = 0x00AD_DE00_0000_0000  # unmapped: fetching there ends a case
 
 
@@ -31,6 +32,8 @@ class Cases:
 
     def run(self, name: str):
         self.machine.restore(self._moment)
+        if name.endswith("_at_el2"):
+            self.machine.set_pstate(_EL2H)
         registers = self.machine.registers
         registers["pc"], registers["x30"] = self.image.symbols[name].address, RETURN
         stop = self.machine.run(budget=10_000, until={RETURN})
