@@ -75,9 +75,9 @@ class Figures:
 
 def measure(image: ElfImage, scope: Scope, progress: Progress = lambda: None) -> Figures:
     """Boot an image, once for each group of figures, and count."""
-    with Kernel(image) as kernel:
+    with Kernel(image, sanitize=None) as kernel:
         costs = calls.measure(kernel, scope.sizes, progress)
-    with Kernel(image) as kernel:
+    with Kernel(image, sanitize=None) as kernel:
         return Figures(costs, growth.measure(kernel, scope.counts, progress))
 
 

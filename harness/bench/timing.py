@@ -56,7 +56,7 @@ def measure(image: ElfImage, kernel: Kernel, progress: Callable[[], None] = lamb
         tests.append(_seconds(lambda: _small_test(kernel)))
         restores.append(_seconds(lambda: kernel.restore(moment)))
     progress()
-    boots = [_seconds(lambda: Kernel(image).close()) for _ in range(_BOOTS)]
+    boots = [_seconds(lambda: Kernel(image, sanitize=None).close()) for _ in range(_BOOTS)]
     progress()
     qemu = [_seconds(lambda: _boot_qemu(image)) for _ in range(_BOOTS)] if shutil.which(QEMU) else []
     progress()

@@ -26,6 +26,17 @@ def as_sarif(findings: Sequence[Finding]) -> dict[str, Any]:
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
+def rules_table() -> str:
+    """The rules as a table in Markdown."""
+    rows = [f"| {rule.number} | {rule.name} | {rule.reference} | {rule.summary} |" for rule in sorted_rules()]
+    return "\n".join(["| | rule | Arm DDI 0487 | what it says |", "|---|---|---|---|", *rows])
+
+
+def sorted_rules() -> list[Rule]:
+    """All rules by number."""
+    return sorted(RULES, key=lambda rule: rule.number)
+
+
 def _rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.name,

@@ -131,9 +131,9 @@ def _measure(image: ElfImage, debug: ElfImage | None) -> _Results:
         found = figures.measure_twice(image, figures.FULL, advance)
         slower = None
         if debug is not None:
-            with Kernel(debug) as kernel:
+            with Kernel(debug, sanitize=None) as kernel:
                 slower = growth.measure(kernel, figures.DEBUG_COUNTS, advance)
-        with Kernel(image) as kernel:
+        with Kernel(image, sanitize=None) as kernel:
             times = timing.measure(image, kernel, advance)
     return _Results(image, found, slower, times)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.checks.export import rules_table
 from harness.pytest_plugin.options import settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +81,8 @@ def test_the_readme_shows_sessions() -> None:
     """There is something to compare."""
     assert len(commands()) >= 2
     assert len(blocks("pycon")) >= 2
+
+
+def test_the_table_of_rules_is_made_from_the_rules() -> None:
+    """`harness.checks.export.rules_table()` prints it."""
+    assert rules_table() in README

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every rule by cases in assembly: `good_<rule>__...` is silent, `bad_` and `known_` break that rule alone."""
+"""Every rule by cases in assembly: `good_<rule>__` is silent, `bad_` and `known_` break that rule alone."""
 
 from __future__ import annotations
 
