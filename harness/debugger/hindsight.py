@@ -91,6 +91,9 @@ class Recorder:
         """An exception was taken."""
         self._add(event.time, event.elr, "exception", event.syndrome.describe())
 
+    def cache_flood(self) -> None:
+        """There is more cache maintenance than is told of."""
+
     def paused(self) -> None:
         """The CPU stopped."""
 
@@ -127,7 +130,7 @@ def followed(debugger: Debugger, reach: int) -> Iterator[tuple[Model, Callable[[
             for end in ends:
                 end()
             if sanitizer is None:
-                model.book.restore({})  # what it watched; a machine has room for one model
+                model.detach()  # a machine has room for one model
 
 
 def events(debugger: Debugger, count: int, kinds: frozenset[str]) -> list[Event]:

@@ -449,6 +449,12 @@ class Model:
             if other.change.use in owed.tables:
                 self.debts.drop(other)
 
+    def detach(self) -> None:
+        """Watch nothing any more; the machine has room for another model then."""
+        self._reset()
+        self.book.restore({})
+        self.machine.events.watched.set([])
+
     # -- snapshots ----------------------------------------------------------------------------------------
 
     def save(self) -> Any:
