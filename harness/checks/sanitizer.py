@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from harness.checks.findings import Entry, Finding, Rule, Where, violation
 from harness.checks.model.change import Change
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.rules import CHECKS, RULES
 from harness.checks.rules.base import Moment
 from harness.errors import HarnessError

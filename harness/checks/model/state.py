@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from harness.arch.bits import bit, get
 from harness.arch.maintenance import Invalidation, invalidation, tlbi_operation
 from harness.arch.regime import Half, Regime
-from harness.checks.model.change import VALID, Change, breaks, cacheable, restricts
+from harness.checks.model.change import VALID, Change
 from harness.checks.model.owed import Debts, Owed
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.stores import TableStores
 from harness.checks.model.tables import Root, TableBook, Use
 from harness.machine import ExceptionTaken, Machine
 from harness.machine.events import BarrierDone, RegisterWrite, Returned, Store, SystemOperation
@@ -28,20 +30,6 @@ REGISTERS = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "MAIR_EL1", "SCTLR_EL1")
 _HALVES: tuple[Half, Half] = ("ttbr0", "ttbr1")
 _M, _HA, _A1, _AS = 0, 39, 22, 36
 _EL0 = 1 << 6
-_NG = 1 << 11
-_SUBTREE = 4096  # entries below an unlinked table that are followed one by one
-
-
-class Reliance(NamedTuple):
-    """The moment at which a kernel stands on what it did to its tables.
-
-    make    another entry is made where one was broken      eret   control goes to EL0
-    reuse   a table page that was unlinked is written        end    a call from outside is over
-    """
-
-    kind: Literal["make", "reuse", "eret", "end"]
-    time: int
-    pc: int
 
 
 class Model:
@@ -52,6 +40,7 @@ class Model:
         self.machine, self.memory, self.checks, self.others = machine, machine.memory, checks, others
         self.book = TableBook(machine.memory, machine.events.watched)
         self.debts = Debts(others)
+        self._stores = TableStores(self)
         self._reset()
         self.restore(None)
 
@@ -131,7 +120,7 @@ class Model:
                 continue
             self.roots[root.key] = root
             first = self.book.root_use(root)
-            self.book.add(first, 0, self._entered)
+            self.book.add(first, 0, self.entered)
             if half == "ttbr0" and any(raw & VALID for raw in self.book.words(first)):
                 root.asids |= {self.asid}
             for check in self.checks:
@@ -149,155 +138,15 @@ class Model:
         root.regime = regime
         return root
 
-    def _entered(self, use: Use, entry: int) -> None:
+    def entered(self, use: Use, entry: int) -> None:
+        """A page serves as table from now on."""
         for check in self.checks:
             check.table_found(self, use, entry)
-
-    # -- stores -------------------------------------------------------------------------------------------
 
     def store(self, event: Store) -> None:
         """A store to a table, or to what a check watches."""
         self._left = None
-        uses = self.book.at(event.pa)
-        if not uses:
-            for check in self.checks:
-                check.data_store(self, event)
-            return
-        if event.size != 8 or event.pa & 7:
-            for check in self.checks:
-                check.torn(self, event, uses)
-            self._store_bytes(event)
-            return
-        old = self.memory.read_qword(event.pa)
-        if old is not None and old != event.value:
-            for use in uses:
-                self._change(Change(use, event.pa, old, event.value, event.time, event.pc))
-
-    def _store_bytes(self, event: Store) -> None:
-        """A store that is not one descriptor: what it makes of each that it touches."""
-        data = event.value.to_bytes(event.size, "little")
-        for entry in range(event.pa & ~7, event.pa + event.size, 8):
-            old = self.memory.read_qword(entry)
-            if old is None:
-                continue
-            content = bytearray(old.to_bytes(8, "little"))
-            for at in range(max(entry, event.pa), min(entry + 8, event.pa + event.size)):
-                content[at - entry] = data[at - event.pa]
-            new = int.from_bytes(content, "little")
-            for use in self.book.at(entry):
-                if new != old:
-                    self._change(Change(use, entry, old, new, event.time, event.pc))
-
-    def _change(self, change: Change) -> None:
-        use = change.use
-        detached = self.detached.get(use)
-        if detached is not None:
-            if change.new & VALID:
-                self._rely(detached, Reliance("reuse", change.time, change.pc))
-            return
-        if change.old & VALID:
-            for check in self.checks:
-                check.entry_gone(self, change)
-        if not change.new & VALID:
-            if change.old & VALID:
-                self._unmake(change)
-            return
-        if change.old & VALID:
-            self._remake(change)
-        else:
-            self._make(change)
-        self._hold(change)
-        for check in self.checks:
-            check.entry_valid(self, use, change.entry, change.new, change)
-
-    def _hold(self, change: Change) -> None:
-        """TLBs may hold the new entry from now on."""
-        use, new = change.use, change.new
-        root = use.root
-        if root.half == "ttbr0":
-            if self.is_walked(root):
-                root.asids |= {self.asid}
-            if not new & _NG and not use.is_table(new) and root.first_global is None:
-                root.first_global = change.va
-        if use.is_table(new):
-            self.book.add(self.book.child(use, change.entry, new), change.entry, self._entered)
-
-    def _make(self, change: Change) -> None:
-        """Not valid -> valid."""
-        owed = self.debts.by_entry.get(change.entry)
-        if owed is not None:
-            since = change._replace(old=owed.change.old)
-            if self._breaks(since) is not None:
-                self._rely(owed, Reliance("make", change.time, change.pc))
-            else:
-                self.debts.drop(owed)  # as if it had never been broken
-                if restricts(since):
-                    self._owe(since)
-        self.fresh.append(change)
-
-    def _remake(self, change: Change) -> None:
-        """Valid -> valid."""
-        why = self._breaks(change)
-        if not cacheable(change.use, change.old, self.hardware_af):
-            return
-        if why is None:
-            if restricts(change):
-                self._owe(change)
-            return
-        if self.is_walked(change.use.root):
-            for check in self.checks:
-                check.replaced(self, change, why)
-        self._owe(change)
-
-    def _breaks(self, change: Change) -> str | None:
-        same = False
-        if not change.use.is_table(change.old) and not change.use.is_table(change.new):
-            same = self._same_contents(change)
-        return breaks(change, same, any_contiguous=False)
-
-    def _same_contents(self, change: Change) -> bool:
-        old, new = change.before.output_address, change.after.output_address
-        size = 1 << change.use.shift
-        if old == new:
-            return True
-        inside = self.memory.contains(old, size) and self.memory.contains(new, size)
-        return inside and size <= 1 << 21 and self.memory.read(old, size) == self.memory.read(new, size)
-
-    def _unmake(self, change: Change) -> None:
-        """Valid -> not valid."""
-        if cacheable(change.use, change.old, self.hardware_af):
-            self._owe(change)
-
-    def _owe(self, change: Change) -> None:
-        """An invalidation of what TLBs may hold of an entry, and of all below it that hangs nowhere now."""
-        use, old = change.use, change.old
-        if not use.is_table(old):
-            self.debts.add(self._debt(change, ()))
-            return
-        child = self.book.child(use, change.entry, old)
-        gone = not use.is_table(change.new) or use.next_table(old) != use.next_table(change.new)
-        tables = tuple(self.book.below(child)) if gone and child in self.book.at(child.table) else ()
-        owed = self._debt(change, tables)
-        self.debts.add(owed)
-        for each in tables:
-            self.detached[each] = owed
-        below = [found for each in tables for found in self._cached_entries(each)]
-        for entry_use, entry, raw in below[:_SUBTREE]:
-            lost = Change(entry_use, entry, raw, 0, change.time, change.pc)
-            self.debts.add(self._debt(lost, ()))
-            for check in self.checks:
-                check.entry_gone(self, lost)
-
-    def _cached_entries(self, use: Use) -> list[tuple[Use, int, int]]:
-        words, af = self.book.words(use), self.hardware_af
-        return [(use, use.table + 8 * at, raw) for at, raw in enumerate(words) if cacheable(use, raw, af)]
-
-    def _debt(self, change: Change, tables: tuple[Use, ...]) -> Owed:
-        use = change.use
-        is_table = use.is_table(change.old)
-        is_global = not is_table and not change.old & _NG
-        asids = use.root.asids if use.root.half == "ttbr0" else self.asids_seen
-        return Owed(change, is_table, is_global, asids, tables)
+        self._stores.store(event)
 
     # -- maintenance --------------------------------------------------------------------------------------
 
@@ -379,7 +228,7 @@ class Model:
         if self.roots.pop(root.key, None) is None:
             return
         for use in {use for use in self.book.uses() if use.root is root}:
-            for _, entry, raw in self._cached_entries(use):
+            for _, entry, raw in self._stores.cached_entries(use):
                 for check in self.checks:
                     check.entry_gone(self, Change(use, entry, raw, 0, self.now.time, self.now.pc))
         self.book.remove_root(root)
@@ -423,7 +272,7 @@ class Model:
         at_el0 = reliance.kind == "eret"
         for owed in [*self.debts, *self.unsynced]:
             if not at_el0 or self._concerns_el0(owed.change, owed.change.old):
-                self._rely(owed, reliance)
+                self.rely(owed, reliance)
         for change in [*self.fresh, *self.fresh_unsynced]:
             stands = self.memory.read_qword(change.entry) == change.new
             if stands and (not at_el0 or self._concerns_el0(change, change.new)):
@@ -438,7 +287,8 @@ class Model:
     def _concerns_el0(self, change: Change, raw: int) -> bool:
         return change.use.root is self.active["ttbr0"] and (change.use.is_table(raw) or bool(raw & _EL0))
 
-    def _rely(self, owed: Owed, reliance: Reliance) -> None:
+    def rely(self, owed: Owed, reliance: Reliance) -> None:
+        """Something relies on an invalidation: the checks say what is wrong, and that is settled."""
         for check in self.checks:
             check.relied(self, owed, reliance)
         self.debts.drop(owed)

@@ -14,7 +14,8 @@ from harness.checks.model.tables import Root, Use
 from harness.machine.events import BarrierDone, RegisterWrite, Returned, Store, SystemOperation
 
 if TYPE_CHECKING:
-    from harness.checks.model.state import Model, Reliance
+    from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 
 
 class Moment(Protocol):

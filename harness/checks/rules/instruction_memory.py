@@ -12,7 +12,8 @@ from harness.arch.bits import bit
 from harness.arch.maintenance import system_operation_name
 from harness.checks.findings import Rule
 from harness.checks.model.change import VALID, Change
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.model.tables import ADDRESS, Root, Use
 from harness.checks.rules.base import Check, Moment, Report
 from harness.errors import MachineError

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from harness.checks.findings import Rule
 from harness.checks.model.change import Change
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.model.tables import Use
 from harness.checks.rules.base import Check
 from harness.machine.events import Store

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from harness.checks.findings import Rule
 from harness.checks.model.owed import Owed
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.rules.base import Check
 from harness.checks.rules.missing import lack
 

@@ -11,7 +11,8 @@ from harness.arch.descriptor import Descriptor
 from harness.arch.permissions import Permissions, TableLimits, permissions
 from harness.checks.findings import Rule
 from harness.checks.model.change import Change
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.rules.base import Report
 from harness.checks.rules.leaves import EntryCheck
 

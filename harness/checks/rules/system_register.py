@@ -9,7 +9,8 @@ from harness.arch.bits import bit
 from harness.arch.maintenance import Invalidation
 from harness.checks.findings import Rule
 from harness.checks.model.change import VALID
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.model.tables import Root
 from harness.checks.rules.base import Check, Report
 from harness.machine.events import RegisterWrite, SystemOperation

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from harness.checks.findings import Rule
 from harness.checks.model.change import Change
 from harness.checks.model.owed import Owed
-from harness.checks.model.state import Model, Reliance
+from harness.checks.model.reliance import Reliance
+from harness.checks.model.state import Model
 from harness.checks.model.tables import ADDRESS, Use
 from harness.checks.rules.base import Check
 from harness.checks.rules.missing import lack

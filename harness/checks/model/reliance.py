@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""When a kernel relies on what it did."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+
+class Reliance(NamedTuple):
+    """The moment at which a kernel stands on what it did to its tables.
+
+    make    another entry is made where one was broken      eret   control goes to EL0
+    reuse   a table page that was unlinked is written        end    a call from outside is over
+    """
+
+    kind: Literal["make", "reuse", "eret", "end"]
+    time: int
+    pc: int
