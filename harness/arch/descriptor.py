@@ -56,6 +56,14 @@ class Granule(enum.IntEnum):
         return (1, 2) if self is Granule.K4 else (2,)
 
 
+CONTIGUOUS_RUN = {
+    Granule.K4: {1: 16, 2: 16, 3: 16},
+    Granule.K16: {2: 32, 3: 128},
+    Granule.K64: {2: 32, 3: 32},
+}
+"""Entries of a contiguous run, by granule and level (D8.7.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptor:
     """One decoded descriptor. Attribute fields are those of its kind; the others are zero.

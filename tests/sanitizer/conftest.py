@@ -11,6 +11,7 @@ from harness.checks.sanitizer import Options, Sanitizer
 from harness.image import ElfImage
 from harness.machine import Machine
 from tests.support.cross import build
+from tests.support.fixtures import *  # noqa: F403 - what pytest is to find here
 
 CASES = Path(__file__).parent / "cases"
 _EL2H = 0x3C9

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.arch.bits import get, mask
-from harness.arch.descriptor import Granule, decode, kind_of
+from harness.arch.descriptor import CONTIGUOUS_RUN, decode, kind_of
 from harness.checks.findings import Rule
 from harness.checks.model.change import VALID, Change
 from harness.checks.model.reliance import Reliance
@@ -17,7 +17,6 @@ from harness.checks.rules.leaves import EntryCheck
 
 _AF, _CONTIGUOUS = 1 << 10, 1 << 52
 _PA_BITS = (32, 36, 40, 42, 44, 48, 52)  # ID_AA64MMFR0_EL1.PARange
-_RUN = {Granule.K4: {1: 16, 2: 16, 3: 16}, Granule.K16: {2: 32, 3: 128}, Granule.K64: {2: 32, 3: 32}}
 
 
 class DescriptorMakesSense(EntryCheck):
@@ -102,7 +101,7 @@ def _pa_bits(model: Model, use: Use) -> int:
 def _alike(model: Model, change: Change) -> bool:
     """Whether the run that an entry says it is part of is one (D8.7.1)."""
     use, raw = change.use, change.new
-    count = _RUN[use.root.regime.granule].get(use.level, 1)
+    count = CONTIGUOUS_RUN[use.root.regime.granule].get(use.level, 1)
     number = (change.entry - use.table) // 8
     first = change.entry - number % count * 8
     start = (raw & ADDRESS) - (number % count << use.shift)
