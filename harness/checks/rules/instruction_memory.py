@@ -159,7 +159,7 @@ class InstructionMemory(Check):
         self._translated.clear()
 
     def cache_flood(self, model: Model) -> None:
-        """So much is maintained that all of it is taken for it."""
+        """So much is maintained that what was never seen is taken for it from now on."""
         self._flooded = True
         self._pages = {page: replace(code, stage=Stage.DONE) for page, code in self._pages.items()}
 
@@ -192,7 +192,6 @@ class InstructionMemory(Check):
                 self._pages[page] = replace(code, stage=Stage.DONE)
             elif not code.mapped and code.stage is not Stage.DONE and reliance.kind == "end":
                 del self._pages[page]
-        self._flooded = self._flooded and reliance.kind != "end"
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
@@ -202,11 +201,12 @@ class InstructionMemory(Check):
 
     def save(self) -> Any:
         """All pages."""
-        return dict(self._pages)
+        return dict(self._pages), self._flooded
 
     def restore(self, state: Any) -> None:
         """Back to them."""
-        self._pages, self._flooded = dict(state or {}), False
+        pages, self._flooded = state or ({}, False)
+        self._pages = dict(pages)
         self._translated.clear()
 
 
