@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 PROMPT = "(kdb) "
 TRANSCRIPT = re.compile(r"^```text\n(\(kdb\).*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"0x[0-9a-f]+|\b\d+\b")
-FRAME = re.compile(r"(?:#\S+ +)?(?:\S+ in )?\w+ \(.*\) at(?: kernel_c/\S+)?|kernel_c/\S+:\d+")
+PLACE = r"\s+at\s+kernel_c/\S+:\d+"
+FRAME = re.compile(rf"0x[0-9a-f]+ in\s+\w+ \(.*?\)(?:{PLACE})?|\w+ \(.*?\){PLACE}", re.DOTALL)
 
 
 class Session:
@@ -82,14 +83,9 @@ def image_path(request):
 def settled(text):
     """What varies with the compiler made equal: numbers, and frames with their lines of source."""
     lines = []
-    for line in text.splitlines():
-        if (
-            FRAME.match(line.strip())
-            or re.match(r"^\d+\s", line)
-            or line.startswith("Temporary breakpoint 1 at")
-        ):
-            continue
-        lines.append(re.sub(r"\s+", " ", NUMBER.sub("N", line)).strip())
+    for line in FRAME.sub("FRAME", text).splitlines():
+        if not re.match(r"\d+\s|Temporary breakpoint 1 at", line):
+            lines.append(re.sub(r"\s+", " ", NUMBER.sub("N", line)).strip())
     return [line for line in lines if line]
 
 
