@@ -48,7 +48,7 @@ def debug(
     from harness.debugger.session import Debugger
 
     loaded = load(image or elf)
-    with Kernel(loaded, boot=False, budget=BUDGET, bootargs=bootargs, **machine) as kernel:
+    with Kernel(loaded, boot=False, sanitize=None, budget=BUDGET, bootargs=bootargs, **machine) as kernel:
         debugger = Debugger(kernel)
         terminal = Terminal(debugger)
         if not batch:

@@ -135,7 +135,7 @@ class Motion:
     @contextmanager
     def _sanitizing(self) -> Iterator[None]:
         """Within, findings count; elsewhere the machine only comes by again what was found already."""
-        if self.sanitizer is None:
+        if self.sanitizer is None or self._sanitizer_point() is None:
             yield
             return
         self.sanitizer.take()

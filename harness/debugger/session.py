@@ -52,6 +52,9 @@ class Debugger:
         self.evaluator = Evaluator(self.scope)
         self.stoppoints = Stoppoints()
         self.motion = Motion(self.timeline, self.stoppoints, self._condition)
+        self.motion.sanitizer = kernel.session.sanitizer
+        self._muted = kernel.session.sanitizer is not None and kernel.session.sanitizer.muted
+        kernel.session.mute_sanitizer(True)
         self.stepper = Stepper(self.motion, self.image, self.scope)
         self.places = Places(self.scope, self.evaluator)
         self.sources = SourceFiles(self.image)
@@ -179,11 +182,19 @@ class Debugger:
     def sanitize(self) -> None:
         """Attach the MMU sanitizer, if it is not: from here on it follows the machine, wherever it goes."""
         if self.motion.sanitizer is None:
-            self.motion.sanitizer = self.kernel.session.sanitizer or Sanitizer(
-                self.machine, self.image, None, (RETURN_ADDRESS,)
-            )
+            self.motion.sanitizer = Sanitizer(self.machine, self.image, None, (RETURN_ADDRESS,))
             self.motion.sanitizer.muted = True
             self.timeline.commit()
+
+    def close(self) -> None:
+        """Leave the kernel to others, with its sanitizer as it was."""
+        sanitizer, own = self.motion.sanitizer, self.kernel.session.sanitizer
+        if sanitizer is not None and sanitizer is own:
+            sanitizer.take()
+            sanitizer.muted = self._muted
+        elif sanitizer is not None:
+            sanitizer.close()
+        self.motion.sanitizer = None
 
     def _condition(self, point: Stoppoint) -> bool:
         if not point.condition:

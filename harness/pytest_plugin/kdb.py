@@ -58,10 +58,12 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest
         if capture is not None:
             capture.suspend_global_capture(in_=True)
         try:
-            terminal = Terminal(Debugger(kernel, timeline))
+            debugger = Debugger(kernel, timeline)
+            terminal = Terminal(debugger)
             terminal.show(f"{node.nodeid} failed: {call.excinfo.exconly() if call.excinfo else ''}")
             terminal.obey("backtrace")
             terminal.loop()
+            debugger.close()
         finally:
             if capture is not None:
                 capture.resume_global_capture()

@@ -42,7 +42,7 @@ def travel(image) -> Iterator[Callable[..., Timeline]]:
 @pytest.fixture
 def debugger(image) -> Iterator[Debugger]:
     """A debugger of the kernel at its first instruction, without the context display."""
-    with Kernel(image, ram_size=256 << 20, boot=False) as kernel:
+    with Kernel(image, ram_size=256 << 20, boot=False, sanitize=None) as kernel:
         made = Debugger(kernel)
         made.settings["context"] = "off"
         yield made

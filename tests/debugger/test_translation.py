@@ -7,6 +7,9 @@ import json
 
 import pytest
 
+from harness.debugger.session import Debugger
+from harness.kernel import Kernel
+
 
 @pytest.fixture
 def destroyed(say, debugger):
@@ -74,6 +77,21 @@ def test_a_skipped_tlbi_is_caught_where_it_matters(destroyed, say, debugger):
     say("reverse-stepi")
     assert "Catchpoint 2 (sanitizer)" in say("continue")
     assert debugger.timeline.now == found
+
+
+def test_a_kernel_that_has_its_sanitizer_keeps_it(image):
+    """The debugger uses that one, whose model is as good, and leaves it as it was."""
+    with Kernel(image, ram_size=256 << 20) as kernel:
+        sanitizer = kernel.session.sanitizer
+        made = Debugger(kernel)
+        assert made.execute("call vmm_address_space_create()").text.startswith("$1 = ")
+        assert not made.execute("events 3").failed
+        assert made.execute("tlb").text.startswith("Nothing")
+        assert not made.execute("catch sanitizer").failed
+        assert "idle" in made.execute("continue").text
+        made.close()
+        assert (kernel.session.sanitizer, sanitizer.muted, sanitizer.findings) == (sanitizer, False, [])
+        assert kernel.vmm_address_space_create()
 
 
 def test_the_sanitizer_does_not_stop_a_kernel_that_is_well(say):
