@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.text import Text
 
 from harness.debugger.checkpoints import Moment
@@ -142,9 +143,9 @@ def info_checkpoints(debugger: Debugger, _arguments: Arguments) -> Result:
     table = grid(">time", "")
     for each in kept:
         table.add_row(str(each.moment), "changed from outside" if each.edge else "")
-    table.caption = f"{len(kept)} checkpoints, {about_size(kept.size)} of at most {about_size(kept.limit)}"
+    total = f"{len(kept)} checkpoints, {about_size(kept.size)} of at most {about_size(kept.limit)}"
     data = {"times": [str(each.moment) for each in kept], "bytes": kept.size, "limit": kept.limit}
-    return Result(table, data)
+    return Result(Group(table, Text(total)), data)
 
 
 @command("last-write", group="time", example="last-write frames->count", completes="expression")
