@@ -68,7 +68,8 @@ class InstructionMemory(Check):
     def __init__(self, report: Report) -> None:
         super().__init__(report)
         self._pages: dict[int, _Code] = {}
-        self._flooded = False
+        self._flooded = False  # there was more maintenance than is told of
+        self._deaf = False  # and the CPU has not stopped since
         self._translated: dict[int, int | None] = {}
 
     # -- what is executable -------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ class InstructionMemory(Check):
     def data_store(self, model: Model, event: Store) -> None:
         """Code is written."""
         page = event.pa & -_PAGE
-        if page in self._pages:
+        if page in self._pages and not self._deaf:
             self._pages[page] = replace(self._pages[page], stage=Stage.DIRTY, since=event, change=None)
 
     def cache_operation(self, model: Model, event: SystemOperation) -> None:
@@ -160,7 +161,7 @@ class InstructionMemory(Check):
 
     def cache_flood(self, model: Model) -> None:
         """So much is maintained that what was never seen is taken for it from now on."""
-        self._flooded = True
+        self._flooded = self._deaf = True
         self._pages = {page: replace(code, stage=Stage.DONE) for page, code in self._pages.items()}
 
     def barrier(self, model: Model, event: BarrierDone) -> None:
@@ -181,6 +182,7 @@ class InstructionMemory(Check):
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """From now on anyone may execute it."""
+        self._deaf = self._deaf and reliance.kind != "end"
         for page, code in list(self._pages.items()):
             relied = code.user or reliance.kind == "end"
             if code.mapped and code.stage is not Stage.DONE and relied and code.since is not None:
@@ -206,7 +208,7 @@ class InstructionMemory(Check):
     def restore(self, state: Any) -> None:
         """Back to them."""
         pages, self._flooded = state or ({}, False)
-        self._pages = dict(pages)
+        self._pages, self._deaf = dict(pages), False
         self._translated.clear()
 
 
