@@ -3,7 +3,7 @@
 #define LIB_LOCK_H
 
 #include "lib/assert.h"
-#include <stdbool.h>
+#include <stdint.h>
 
 /*
  * A spin lock. The kernel runs with interrupts masked, so a lock is never waited for by the CPU
@@ -13,19 +13,19 @@
  * frames (core/vma_cow.h).
  */
 struct lock {
-    bool held;
+    uint32_t held; /* 0 or 1: a word takes an instruction less to look at than a byte */
 };
 
 static inline void lock_acquire(struct lock *lock)
 {
-    while (__atomic_test_and_set(&lock->held, __ATOMIC_ACQUIRE)) {
+    while (__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE) != 0) {
     }
 }
 
 static inline void lock_release(struct lock *lock)
 {
-    ASSERT(lock->held);
-    __atomic_clear(&lock->held, __ATOMIC_RELEASE);
+    ASSERT(lock->held != 0);
+    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 }
 
 #endif
