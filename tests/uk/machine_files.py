@@ -126,7 +126,7 @@ class FilesMachine(EngineMachine):
     def map_open(self, fd, size, attr, at, offset, flags, failure):
         """What a descriptor stands for, in kernel and model."""
         arguments = {"size": size, "attr": attr, "at": at, "fd": fd, "offset": offset}
-        self.map_both("file", size, flags, size, arguments | {"file": self.opened[fd]}, failure)
+        self.map_both("file", size, flags, arguments | {"file": self.opened[fd]}, failure)
 
     @property
     def mappings(self):
