@@ -13,26 +13,26 @@
 
 static struct object_cache classes[CLASSES];
 
-static struct object_cache *class_for(size_t size)
+static inline struct object_cache *class_for(size_t size)
 {
-    return &classes[size <= OBJECT_SIZE_MIN ? 0 : log2_ceil(size) - SMALLEST_SHIFT];
+    return &classes[log2_floor((size - 1) | (OBJECT_SIZE_MIN - 1)) + 1 - SMALLEST_SHIFT];
+}
+
+static __attribute__((noinline)) void *blocks(size_t size)
+{
+    unsigned order = log2_ceil(size) <= PAGE_SHIFT ? 0 : log2_ceil(size) - PAGE_SHIFT;
+    paddr_t pa = order > FRAME_MAX_ORDER ? 0 : frames_alloc(BIT(order), order, FRAME_OBJECT);
+
+    return pa == 0 ? NULL : vmm_arch_ram(pa);
 }
 
 static void *kmalloc(struct uk_alloc *a, size_t size)
 {
-    unsigned order;
-    paddr_t pa;
-
     (void)a;
-    if (size == 0) {
-        return NULL;
-    }
-    if (size <= (size_t)1 << LARGEST_SHIFT) {
+    if (size - 1 < (size_t)1 << LARGEST_SHIFT) {
         return object_alloc(class_for(size));
     }
-    order = log2_ceil(size) <= PAGE_SHIFT ? 0 : log2_ceil(size) - PAGE_SHIFT;
-    pa = order > FRAME_MAX_ORDER ? 0 : frames_alloc(BIT(order), order, FRAME_OBJECT);
-    return pa == 0 ? NULL : vmm_arch_ram(pa);
+    return size == 0 ? NULL : blocks(size);
 }
 
 /* Objects never start a frame: the head of their slab does. */

@@ -14,7 +14,7 @@ struct slab {
     struct object_cache *cache;
     struct list link;            /* in the cache's partial list while there is room */
     uint64_t free[BITMAP_WORDS]; /* a bit for each object that is not live */
-    uint64_t used;
+    uint64_t all[BITMAP_WORDS];  /* the same when none is */
 };
 
 #define SLAB_HEADER 64U
@@ -31,9 +31,14 @@ static inline bool is_full(const struct slab *slab)
     return (slab->free[0] | slab->free[1]) == 0;
 }
 
-static __attribute__((noinline)) struct slab *slab_create(struct object_cache *cache)
+static inline bool is_empty(const struct slab *slab)
 {
-    size_t capacity = (PAGE_SIZE - SLAB_HEADER) / cache->size;
+    return slab->free[0] == slab->all[0] && slab->free[1] == slab->all[1];
+}
+
+static struct slab *slab_create(struct object_cache *cache)
+{
+    size_t capacity = cache->room / cache->size;
     paddr_t pa = frames_alloc(1, 0, FRAME_OBJECT);
     struct slab *slab;
 
@@ -42,9 +47,10 @@ static __attribute__((noinline)) struct slab *slab_create(struct object_cache *c
     }
     slab = vmm_arch_ram(pa);
     slab->cache = cache;
-    slab->free[0] = capacity < 64 ? BIT(capacity) - 1 : UINT64_MAX;
-    slab->free[1] = capacity <= 64 ? 0 : UINT64_MAX >> (128 - capacity);
-    slab->used = 0;
+    slab->all[0] = capacity < 64 ? BIT(capacity) - 1 : UINT64_MAX;
+    slab->all[1] = capacity <= 64 ? 0 : UINT64_MAX >> (128 - capacity);
+    slab->free[0] = slab->all[0];
+    slab->free[1] = slab->all[1];
     list_push_front(&cache->partial, &slab->link);
     return slab;
 }
@@ -52,36 +58,55 @@ static __attribute__((noinline)) struct slab *slab_create(struct object_cache *c
 void object_cache_init(struct object_cache *cache, const char *name, size_t size)
 {
     ASSERT(size >= OBJECT_SIZE_MIN && size % 8 == 0 && size <= PAGE_SIZE - SLAB_HEADER);
-    *cache = (struct object_cache){.name = name, .size = size};
+    *cache = (struct object_cache){
+        .name = name,
+        .size = size,
+        .room = (PAGE_SIZE - SLAB_HEADER) / size * size,
+    };
     list_init(&cache->partial);
 }
 
-/* The lowest free object of a slab that has one. */
-static inline void *slab_take(struct slab *slab)
+/* The lowest free object of this word of a slab of the cache, which has one. */
+static inline void *slab_take(struct object_cache *cache, struct slab *slab, unsigned word)
 {
-    size_t word = slab->free[0] != 0 ? 0 : 1;
-    size_t index = word * 64 + (size_t)__builtin_ctzll(slab->free[word]);
+    uint64_t free = slab->free[word];
+    size_t index = word * 64 + (size_t)__builtin_ctzll(free);
 
-    slab->free[word] &= slab->free[word] - 1;
-    slab->used++;
-    if (is_full(slab)) {
-        list_remove(&slab->link);
-    }
-    return (char *)slab + SLAB_HEADER + index * slab->cache->size;
+    slab->free[word] = free & (free - 1);
+    cache->live++;
+    return (char *)slab + SLAB_HEADER + index * cache->size;
 }
 
-__attribute__((noinline)) void *object_alloc(struct object_cache *cache)
+/* The same for any word, of a slab that may be still to be made; NULL: there is no frame for it. */
+static __attribute__((noinline)) void *take_slowly(struct object_cache *cache)
 {
-    struct slab *slab;
+    struct slab *slab = list_empty(&cache->partial)
+                            ? slab_create(cache)
+                            : list_entry(cache->partial.next, struct slab, link);
     void *object = NULL;
 
-    lock_acquire(&cache->lock);
-    slab = list_empty(&cache->partial) ? slab_create(cache)
-                                       : list_entry(cache->partial.next, struct slab, link);
     if (slab != NULL) {
-        object = slab_take(slab);
-        cache->live++;
+        object = slab_take(cache, slab, slab->free[0] != 0 ? 0 : 1);
+        if (is_full(slab)) {
+            list_remove(&slab->link);
+        }
     }
+    lock_release(&cache->lock);
+    return object;
+}
+
+/* Nearly always a slab has several free objects in its first word. */
+__attribute__((noinline)) void *object_alloc(struct object_cache *cache)
+{
+    struct slab *slab = NULL;
+    void *object;
+
+    lock_acquire(&cache->lock);
+    slab = list_entry(cache->partial.next, struct slab, link);
+    if (list_empty(&cache->partial) || (slab->free[0] & (slab->free[0] - 1)) == 0) {
+        return take_slowly(cache);
+    }
+    object = slab_take(cache, slab, 0);
     lock_release(&cache->lock);
     return object;
 }
@@ -89,55 +114,73 @@ __attribute__((noinline)) void *object_alloc(struct object_cache *cache)
 /* The number of a live object in its slab; SIZE_MAX: it is none. */
 static inline size_t index_of(const struct slab *slab, const void *object)
 {
+    const struct object_cache *cache = slab->cache;
     size_t offset = (uintptr_t)object - (uintptr_t)slab - SLAB_HEADER;
-    size_t index = offset / slab->cache->size;
+    size_t index = offset / cache->size;
 
-    if (offset >= PAGE_SIZE - SLAB_HEADER || index * slab->cache->size != offset ||
-        index >= (PAGE_SIZE - SLAB_HEADER) / slab->cache->size) {
+    if (offset >= cache->room || index * cache->size != offset) {
         return SIZE_MAX;
     }
-    return (slab->free[index / 64] & BIT(index % 64)) == 0 ? index : SIZE_MAX;
+    return (slab->free[index / 64] >> index % 64 & 1) == 0 ? index : SIZE_MAX;
 }
 
-/* The slab that the pointer, whatever it is, points into; NULL: it is none of this cache. */
-static inline struct slab *slab_in(const struct object_cache *cache, const void *object)
+/* True when the pointer, whatever it is, points into a slab of this cache. */
+static bool is_in_slab(const struct object_cache *cache, const void *object)
 {
     paddr_t pa = vmm_arch_ram_address(object);
     const struct frame *frame = pa == 0 ? NULL : frame_of(pa);
-    struct slab *slab = slab_of(object);
 
-    return frame != NULL && frame->purpose == FRAME_OBJECT && slab->cache == cache ? slab : NULL;
+    return frame != NULL && frame->purpose == FRAME_OBJECT && slab_of(object)->cache == cache;
 }
 
 bool object_is_live(const struct object_cache *cache, const void *object)
 {
-    const struct slab *slab = slab_in(cache, object);
-
-    return slab != NULL && index_of(slab, object) != SIZE_MAX;
+    return is_in_slab(cache, object) && index_of(slab_of(object), object) != SIZE_MAX;
 }
 
+static __attribute__((noinline, noreturn)) void refuse(const struct object_cache *cache,
+                                                       const void *object)
+{
+    panic("object_free(%s, %p): not a live object of this cache", cache->name, object);
+}
+
+static __attribute__((noinline)) void slab_destroy(struct slab *slab)
+{
+    list_remove(&slab->link);
+    frames_free(vmm_arch_ram_address(slab), 1);
+}
+
+/* Give back the object, which has this number. */
+static inline void slab_put(struct slab *slab, size_t index)
+{
+    if (is_full(slab)) {
+        list_push_front(&slab->cache->partial, &slab->link);
+    }
+    slab->free[index / 64] |= BIT(index % 64);
+    slab->cache->live--;
+    if (is_empty(slab)) {
+        slab_destroy(slab);
+    }
+}
+
+/* Release builds take it that the pointer is to an object of the cache, live or not. */
 void object_free(struct object_cache *cache, void *object)
 {
-    struct slab *slab = slab_in(cache, object);
-    size_t index = slab == NULL ? SIZE_MAX : index_of(slab, object);
+    struct slab *slab = slab_of(object);
+    size_t index;
 
+    if (LUKOS_DEBUG && !is_in_slab(cache, object)) {
+        refuse(cache, object);
+    }
+    index = index_of(slab, object);
     if (index == SIZE_MAX) {
-        panic("object_free(%s, %p): not a live object of this cache", cache->name, object);
+        refuse(cache, object);
     }
     lock_acquire(&cache->lock);
     if (LUKOS_DEBUG) {
         memset(object, POISON_BYTE, cache->size);
     }
-    if (is_full(slab)) {
-        list_push_front(&cache->partial, &slab->link);
-    }
-    slab->free[index / 64] |= BIT(index % 64);
-    slab->used--;
-    cache->live--;
-    if (slab->used == 0) {
-        list_remove(&slab->link);
-        frames_free(vmm_arch_ram_address(slab), 1);
-    }
+    slab_put(slab, index);
     lock_release(&cache->lock);
 }
 

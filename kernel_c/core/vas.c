@@ -32,6 +32,17 @@ struct uk_vas *vas_of_kernel(void)
     return &kernel_vas;
 }
 
+/* A bit for each combination of rights that the page table can express. */
+static unsigned rights_of(const struct uk_pagetable *pt)
+{
+    unsigned rights = 0;
+
+    for (unsigned attr = 0; attr <= PAGE_ATTR_PROT_RWX; attr++) {
+        rights |= (vmm_arch_pte(pt, attr) != 0 ? 1U : 0) << attr;
+    }
+    return rights;
+}
+
 int uk_vas_init(struct uk_vas *vas, struct uk_pagetable *pt, struct uk_alloc *a)
 {
     if (vas == NULL || pt == NULL || a == NULL) {
@@ -41,6 +52,9 @@ int uk_vas_init(struct uk_vas *vas, struct uk_pagetable *pt, struct uk_alloc *a)
         .a = a,
         .pt = pt,
         .vma_base = CONFIG_LIBUKVMEM_DEFAULT_BASE,
+        .low = vmm_arch_range_start(pt),
+        .high = vmm_arch_range_end(pt),
+        .rights = rights_of(pt),
         .around = 1,
         .limits = {.resident = SIZE_MAX, .vmas = SIZE_MAX},
     };

@@ -5,6 +5,7 @@
 #include "core/vas_limits.h"
 #include "lib/bits.h"
 #include "lukos/frames.h"
+#include "lukos/vmm_arch.h"
 #include <uk/vmem.h>
 
 /* What the files of the VMA engine share. The VAS's lock is held wherever one is needed. */
@@ -14,10 +15,10 @@ static inline struct uk_vma *vma_of(struct vma_node *node)
     return (struct uk_vma *)node; /* the node is the first member; NULL stays NULL */
 }
 
-/* The first VMA that ends above vaddr. */
-static inline struct uk_vma *vma_from(const struct uk_vas *vas, __vaddr_t vaddr)
+/* The first VMA that ends above vaddr, or NULL. */
+static inline struct uk_vma *vma_from(struct uk_vas *vas, __vaddr_t vaddr)
 {
-    return vma_of(vma_tree_lower_bound(&vas->vmas, vaddr));
+    return vma_of(vma_tree_seek(&vas->vmas, vaddr));
 }
 
 static inline struct uk_vma *vma_above(const struct uk_vma *vma)
@@ -48,7 +49,8 @@ struct vma_request {
     void *args;
     __sz present_from; /* offsets into the VMA; UK_VMA_MAP_POPULATE: all of it */
     __sz present_to;
-    int page_lvl; /* found out by vma_map() */
+    __sz page_size; /* found out by vma_map(), as is the level, -1 for any */
+    int page_lvl;
 };
 
 /* uk_vma_map(): all of it, or nothing has changed. */
@@ -57,23 +59,45 @@ int vma_map(struct vma_request *request);
 /* Cut the VMA in two at vaddr, inside it, if its type allows. */
 int vma_split(struct uk_vma *vma, __vaddr_t vaddr);
 
-/* Join the VMA with the one above, which touches it, if they are alike. True: above is gone. */
+/*
+ * In uk_vma.flags: pages may be shared (core/vma_cow.h), so a page that is read-only may be so for
+ * that reason.
+ */
+#define VMA_FLAG_COW 0x2UL
+
+/* True when the page tables of the VAS can express the attributes. */
+static inline bool vma_attr_valid(const struct uk_vas *vas, unsigned long attr)
+{
+    return attr <= PAGE_ATTR_PROT_RWX ? (vas->rights >> attr & 1) != 0
+                                      : vmm_arch_pte(vas->pt, attr) != 0;
+}
+
+/* True when two VMAs differ in their addresses alone, as far as can be told from outside. */
+static inline bool vma_are_alike(const struct uk_vma *below, const struct uk_vma *above)
+{
+    return below->attr == above->attr && below->name == above->name && below->ops == above->ops &&
+           ((below->flags ^ above->flags) & ~VMA_FLAG_COW) == 0 &&
+           below->page_lvl == above->page_lvl;
+}
+
+/* Join the VMA with the one above, which touches it and is like it, unless their type minds. */
 bool vma_join(struct uk_vma *vma, struct uk_vma *above);
 
-/* The same, if there is one and it touches. */
+/* Join the VMA with the one above if they touch and are alike. True: the one above is gone. */
 static inline bool vma_merge_above(struct uk_vma *vma)
 {
     struct uk_vma *above = vma_above(vma);
 
-    return above != NULL && above->start == vma->end && vma_join(vma, above);
+    return above != NULL && above->start == vma->end && vma_are_alike(vma, above) &&
+           vma_join(vma, above);
 }
 
-/* Join the VMA with the one below it if they are alike; then the VMA is gone. */
+/* The same with the one below it; then the VMA is gone. */
 static inline void vma_merge_below(struct uk_vma *vma)
 {
     struct uk_vma *below = vma_below(vma);
 
-    if (below != NULL && below->end == vma->start) {
+    if (below != NULL && below->end == vma->start && vma_are_alike(below, vma)) {
         (void)vma_join(below, vma);
     }
 }

@@ -15,9 +15,6 @@
  * down to it first: copying 4K costs less than 2M, and leaves the rest shared.
  */
 
-/* In uk_vma.flags: pages may be shared, so a page that is read-only may be so for that reason. */
-#define VMA_FLAG_COW 0x2UL
-
 /* The attributes that pages of the VMA may be given at once, when these are wanted. */
 static inline unsigned long vma_cow_attr(const struct uk_vma *vma, unsigned long attr)
 {

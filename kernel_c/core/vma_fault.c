@@ -69,13 +69,14 @@ static __attribute__((noinline)) int give_up(struct uk_vma *vma, __vaddr_t vaddr
 static inline int fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs)
 {
     unsigned level = vma->page_lvl < 0 ? PAGE_LEVEL : (unsigned)vma->page_lvl;
+    size_t count = 1;
     __pte_t *slot;
     int status;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, type)) {
         return -EFAULT;
     }
-    status = vmm_arch_slot(vma->vas->pt, vaddr, level, &slot);
+    status = vmm_arch_slots(vma->vas->pt, vaddr, level, &count, &slot);
     if (status != 0) {
         return status == -EEXIST ? 0 : status; /* somebody was quicker: what is there stays */
     }
@@ -95,13 +96,10 @@ static int prefault_pages(struct uk_vma *vma, __vaddr_t vaddr, unsigned level, s
 {
     const unsigned type = UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT;
     __pte_t *slots;
-    int status = vmm_arch_slot(vma->vas->pt, vaddr, level, &slots);
+    int status = vmm_arch_slots(vma->vas->pt, vaddr, level, count, &slots);
 
     if (status != 0) {
         return status;
-    }
-    if (*count > 1) {
-        *count = vmm_arch_slots_empty(slots, vaddr, level, *count);
     }
     for (;;) {
         status = supply(vma, vaddr, type, level, NULL, slots, *count);
@@ -243,8 +241,8 @@ int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
         return -EFAULT;
     }
     lock_acquire(&vas->lock);
-    vma = vma_of(vma_tree_find(&vas->vmas, vaddr));
-    if (vma != NULL) {
+    vma = vma_from(vas, vaddr);
+    if (vma != NULL && vma->start <= vaddr) {
         status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? fault(vma, vaddr, type, regs)
                                                        : vma_cow_fault(vma, vaddr, type);
     }

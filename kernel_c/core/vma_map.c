@@ -6,47 +6,37 @@
 
 /* uk_vma_map(): validate, find the place, make the VMA, and make room for it. */
 
-/* The level of the page size asked for: -1: none; -2: no such page size. */
-static int page_level(unsigned long flags)
+/* The page size asked for, if any: false when there is no such size. */
+static inline bool find_page_size(struct vma_request *request)
 {
-    switch (UK_VMA_MAP_SIZE_TO_ORDER(flags)) {
-    case 0:
-        return -1;
-    case PAGE_SHIFT:
-        return PAGE_LEVEL;
-    case PAGE_LARGE_SHIFT:
-        return PAGE_LARGE_LEVEL;
-    case PAGE_HUGE_SHIFT:
-        return PAGE_HUGE_LEVEL;
-    default:
-        return -2;
+    unsigned order = UK_VMA_MAP_SIZE_TO_ORDER(request->flags);
+    unsigned level = PAGE_LEVEL;
+
+    request->page_lvl = -1;
+    request->page_size = PAGE_SIZE;
+    if (order == 0) {
+        return true;
     }
+    while (level <= PT_MAP_LEVEL_MAX && order != PAGE_Lx_SHIFT(level)) {
+        level++;
+    }
+    request->page_lvl = (int)level;
+    request->page_size = BIT(order);
+    return level <= PT_MAP_LEVEL_MAX;
 }
 
-static __sz page_size(const struct vma_request *request)
+/* All but the place. */
+static inline int validate(struct vma_request *request)
 {
-    return PAGE_Lx_SIZE(request->page_lvl < 0 ? PAGE_LEVEL : request->page_lvl);
+    return request->ops != NULL && find_page_size(request) && request->len != 0 &&
+                   is_aligned(request->len, request->page_size) &&
+                   vma_attr_valid(request->vas, request->attr)
+               ? 0
+               : -EINVAL;
 }
 
-static int validate(struct vma_request *request)
-{
-    request->page_lvl = page_level(request->flags);
-    if (request->page_lvl < -1 || request->len == 0 || request->ops == NULL ||
-        !is_aligned(request->len, page_size(request)) ||
-        vmm_arch_pte(request->vas->pt, request->attr) == 0) {
-        return -EINVAL;
-    }
-    if (request->vaddr == __VADDR_ANY) {
-        return 0;
-    }
-    if (!is_aligned(request->vaddr, page_size(request)) ||
-        !vmm_arch_range_valid(request->vas->pt, request->vaddr, request->len)) {
-        return -EINVAL;
-    }
-    return 0;
-}
-
-static int choose(struct vma_request *request)
+/* *next, here and below: the VMA above the place, if any. */
+static inline int choose(struct vma_request *request, struct uk_vma **next)
 {
     struct uk_vas *vas = request->vas;
     __vaddr_t base = vas->vma_base;
@@ -54,49 +44,52 @@ static int choose(struct vma_request *request)
     if (request->ops->get_base != NULL) {
         base = request->ops->get_base(vas, request->args, request->flags);
     }
-    request->vaddr = vma_tree_find_hole(&vas->vmas, request->len, page_size(request), base,
-                                        vmm_arch_range_end(vas->pt));
+    request->vaddr =
+        vma_tree_find_hole(&vas->vmas, request->len, request->page_size, base, vas->high);
+    *next = vma_of(vas->vmas.found);
     return request->vaddr == 0 ? -ENOMEM : 0;
 }
 
-/* Whether what is in the way, if anything, may go. */
-static int may_replace(const struct vma_request *request)
+/* True when nobody has the place: next is the first VMA that ends above its start. */
+static inline bool is_free(const struct vma_request *request, const struct uk_vma *next)
 {
-    if ((request->flags & UK_VMA_MAP_REPLACE) == 0) {
+    return next == NULL || next->start >= request->vaddr + request->len;
+}
+
+/* Whether what is in the way may go. */
+static __attribute__((noinline)) int may_replace(struct uk_vas *vas, __vaddr_t vaddr, __sz len,
+                                                 unsigned long flags)
+{
+    if ((flags & UK_VMA_MAP_REPLACE) == 0) {
         return -EEXIST;
     }
-    return vma_range_is_aligned(request->vas, request->vaddr, request->vaddr + request->len)
-               ? 0
-               : -EINVAL;
+    return vma_range_is_aligned(vas, vaddr, vaddr + len) ? 0 : -EINVAL;
 }
 
 /* A VMA of its type, not yet in the VAS. The type may change the flags. */
-static int new_vma(struct vma_request *request, struct uk_vma **new)
+static inline int new_vma(struct vma_request *request, struct uk_vma **new)
 {
     struct uk_vas *vas = request->vas;
-    struct uk_vma *vma = NULL;
 
     if (request->ops->new != NULL) {
         unsigned long flags = request->flags;
+        struct uk_vma *vma = NULL;
         int status = request->ops->new(vas, request->vaddr, request->len, request->args,
                                        request->attr, &flags, &vma);
 
-        if (status != 0) {
-            return status;
-        }
         request->flags = flags;
-    } else {
-        vma = uk_malloc(vas->a, sizeof(*vma));
-        if (vma == NULL) {
-            return -ENOMEM;
-        }
-        vma->name = NULL;
+        *new = vma;
+        return status;
     }
-    *new = vma;
+    *new = uk_malloc(vas->a, sizeof(**new));
+    if (*new == NULL) {
+        return -ENOMEM;
+    }
+    (*new)->name = NULL;
     return 0;
 }
 
-static void fill_in(struct uk_vma *vma, const struct vma_request *request)
+static inline void fill_in(struct uk_vma *vma, const struct vma_request *request)
 {
     vma->start = request->vaddr;
     vma->end = request->vaddr + request->len;
@@ -113,11 +106,11 @@ static void fill_in(struct uk_vma *vma, const struct vma_request *request)
     }
 }
 
-/* Put a new VMA into the books of its VAS. */
-static inline void enter(struct uk_vma *vma)
+/* Put a new VMA into the books of its VAS, below next. */
+static inline void enter(struct uk_vas *vas, struct uk_vma *vma, struct uk_vma *next)
 {
-    vma_tree_insert(&vma->vas->vmas, &vma->node);
-    vma->vas->counts.vmas++;
+    vas->counts.vmas++;
+    vma_tree_insert_before(&vas->vmas, &vma->node, next == NULL ? NULL : &next->node);
 }
 
 /* Unmap and drop a new VMA. */
@@ -129,11 +122,10 @@ static void discard(struct uk_vma *vma)
     vma_drop(vma);
 }
 
-/* Prefault what is wanted of a new VMA; when that fails nothing of it stays. */
-static __attribute__((noinline)) int populate(struct uk_vma *vma, const struct vma_request *request)
+/* Prefault these offsets of a new VMA; when that fails nothing of it stays. */
+static __attribute__((noinline)) int populate(struct uk_vma *vma, __sz from, __sz to)
 {
-    int status = vma_prefault(vma, vma->start + request->present_from,
-                              request->present_to - request->present_from);
+    int status = vma_prefault(vma, vma->start + from, to - from);
 
     if (status != 0) {
         discard(vma);
@@ -149,7 +141,7 @@ static __attribute__((noinline)) int replace(struct uk_vma *vma)
         vma_forget(vma);
         return status;
     }
-    enter(vma);
+    enter(vma->vas, vma, vma_from(vma->vas, vma->start));
     return 0;
 }
 
@@ -164,12 +156,11 @@ static void move(struct uk_vma *vma, struct uk_vas *vas)
     vas_take_counts(vas, vma->vas);
     vma_tree_remove(&vma->vas->vmas, &vma->node);
     vma->vas = vas;
-    enter(vma);
+    enter(vas, vma, vma_from(vas, vma->start));
 }
 
 /* Make the VMA present in a VAS of its own first: only when all is there must others go. */
-static __attribute__((noinline)) int replace_populated(struct uk_vma *vma,
-                                                       const struct vma_request *request)
+static __attribute__((noinline)) int replace_populated(struct uk_vma *vma, __sz from, __sz to)
 {
     struct uk_vas *vas = vma->vas;
     struct uk_pagetable pt;
@@ -183,8 +174,8 @@ static __attribute__((noinline)) int replace_populated(struct uk_vma *vma,
     (void)uk_vas_init(&staging, &pt, vas->a);
     staging.limits.resident = vas_resident_left(vas);
     vma->vas = &staging;
-    enter(vma);
-    status = populate(vma, request);
+    enter(&staging, vma, NULL);
+    status = populate(vma, from, to);
     if (status == 0) {
         status = vma_range_unmap(vas, vma->start, uk_vma_len(vma));
         if (status == 0) {
@@ -198,31 +189,38 @@ static __attribute__((noinline)) int replace_populated(struct uk_vma *vma,
 }
 
 /* Put a new VMA into its VAS. */
-static inline int place(struct uk_vma *vma, const struct vma_request *request, bool occupied)
+static inline int place(struct uk_vma *vma, const struct vma_request *request, struct uk_vma *next)
 {
-    bool present = request->present_from != request->present_to;
+    __sz from = request->present_from;
+    __sz to = request->present_to;
 
-    if (occupied) {
-        return present ? replace_populated(vma, request) : replace(vma);
+    if (!is_free(request, next)) {
+        return from != to ? replace_populated(vma, from, to) : replace(vma);
     }
-    enter(vma);
-    return present ? populate(vma, request) : 0;
+    enter(request->vas, vma, next);
+    return from != to ? populate(vma, from, to) : 0;
 }
 
-static int perform(struct vma_request *request)
+/* *next may have the place itself, and may go. */
+static inline int look_up(struct vma_request *request, struct uk_vma **next)
 {
-    struct uk_vma *vma;
-    bool occupied = false;
-    int status;
+    struct uk_vas *vas = request->vas;
+    __vaddr_t vaddr = request->vaddr;
 
-    if (request->vaddr == __VADDR_ANY) {
-        status = choose(request);
-    } else {
-        const struct uk_vma *next = vma_from(request->vas, request->vaddr);
-
-        occupied = next != NULL && next->start < request->vaddr + request->len;
-        status = occupied ? may_replace(request) : 0;
+    if (!is_aligned(vaddr, request->page_size) || vaddr - vas->low >= vas->high - vas->low ||
+        request->len > vas->high - vaddr) {
+        return -EINVAL;
     }
+    *next = vma_from(vas, vaddr);
+    return is_free(request, *next) ? 0 : may_replace(vas, vaddr, request->len, request->flags);
+}
+
+static inline __attribute__((always_inline)) int perform(struct vma_request *request)
+{
+    struct uk_vma *next;
+    struct uk_vma *vma;
+    int status = request->vaddr == __VADDR_ANY ? choose(request, &next) : look_up(request, &next);
+
     if (status == 0) {
         status = vas_check_vmas(request->vas);
     }
@@ -237,28 +235,32 @@ static int perform(struct vma_request *request)
         request->present_from = 0;
         request->present_to = request->len;
     }
-    status = place(vma, request, occupied);
-    if (status != 0) {
-        return status;
+    status = place(vma, request, next);
+    if (status == 0) {
+        (void)vma_merge_above(vma);
+        vma_merge_below(vma);
     }
-    (void)vma_merge_above(vma);
-    vma_merge_below(vma);
-    return 0;
+    return status;
+}
+
+static inline __attribute__((always_inline)) int map(struct vma_request *request)
+{
+    int status = validate(request);
+
+    if (status == 0) {
+        lock_acquire(&request->vas->lock);
+        status = perform(request);
+        lock_release(&request->vas->lock);
+    }
+    return status;
 }
 
 int vma_map(struct vma_request *request)
 {
-    int status = validate(request);
-
-    if (status != 0) {
-        return status;
-    }
-    lock_acquire(&request->vas->lock);
-    status = perform(request);
-    lock_release(&request->vas->lock);
-    return status;
+    return map(request);
 }
 
+/* Inline, as the compiler can keep the request in registers then. */
 int uk_vma_map(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long attr,
                unsigned long flags, const char *name, const struct uk_vma_ops *ops, void *args)
 {
@@ -272,7 +274,7 @@ int uk_vma_map(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned long att
         .ops = ops,
         .args = args,
     };
-    int status = vma_map(&request);
+    int status = map(&request);
 
     if (status == 0) {
         *vaddr = request.vaddr;

@@ -37,13 +37,6 @@ int vma_split(struct uk_vma *vma, __vaddr_t vaddr)
     return 0;
 }
 
-static inline bool are_alike(const struct uk_vma *below, const struct uk_vma *above)
-{
-    return below->ops == above->ops && below->attr == above->attr &&
-           ((below->flags ^ above->flags) & ~VMA_FLAG_COW) == 0 &&
-           below->page_lvl == above->page_lvl && below->name == above->name;
-}
-
 void vma_forget(struct uk_vma *vma)
 {
     if (vma->ops->destroy != NULL) {
@@ -61,7 +54,7 @@ void vma_drop(struct uk_vma *vma)
 
 bool vma_join(struct uk_vma *vma, struct uk_vma *above)
 {
-    if (!are_alike(vma, above) || (vma->ops->merge != NULL && vma->ops->merge(vma, above) != 0)) {
+    if (vma->ops->merge != NULL && vma->ops->merge(vma, above) != 0) {
         return false;
     }
     vma->flags |= above->flags & VMA_FLAG_COW;
@@ -73,40 +66,34 @@ bool vma_join(struct uk_vma *vma, struct uk_vma *above)
 
 /* ---- ranges ---- */
 
-/* A range that is worked on, and the first VMA that ends above its start, if any. */
+/* A range that is worked on, and the VMAs that have its first and last bytes, or come next to them. */
 struct range {
     struct uk_vas *vas;
     __vaddr_t start;
     __vaddr_t end;
-    struct uk_vma *first;
+    struct uk_vma *first; /* the first to end above start; it may start above end. NULL: none */
+    struct uk_vma *last;  /* the same for the last byte */
 };
 
-static struct range range_of(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
+static inline struct range range_of(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
 {
-    return (struct range){vas, vaddr, vaddr + len, vma_from(vas, vaddr)};
-}
+    __vaddr_t end = vaddr + len;
+    struct uk_vma *first = vma_from(vas, vaddr);
+    struct uk_vma *last = first == NULL || first->end >= end ? first : vma_from(vas, end - 1);
 
-/* The VMA that has the last byte of the range, or NULL. */
-static struct uk_vma *last_of(const struct range *range)
-{
-    struct uk_vma *vma = range->first;
-
-    if (vma != NULL && vma->end < range->end) {
-        vma = vma_from(range->vas, range->end - 1);
-    }
-    return vma != NULL && vma->start < range->end ? vma : NULL;
+    return (struct range){vas, vaddr, end, first, last};
 }
 
 /* An address in the VMA is handled in multiples of its page size. */
-static bool may_cut(const struct uk_vma *vma, __vaddr_t vaddr)
+static inline bool may_cut(const struct uk_vma *vma, __vaddr_t vaddr)
 {
-    return vma == NULL || vaddr <= vma->start || vaddr >= vma->end ||
+    return vma == NULL || vma->page_lvl <= PAGE_LEVEL || vaddr <= vma->start || vaddr >= vma->end ||
            is_aligned(vaddr, vma_page_size(vma));
 }
 
-static bool ends_are_aligned(const struct range *range)
+static inline bool ends_are_aligned(const struct range *range)
 {
-    return may_cut(range->first, range->start) && may_cut(last_of(range), range->end);
+    return may_cut(range->first, range->start) && may_cut(range->last, range->end);
 }
 
 bool vma_range_is_aligned(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
@@ -128,8 +115,8 @@ static bool has_hole(const struct range *range)
     return vma == NULL || vma->start > vaddr;
 }
 
-static int validate(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags,
-                    struct range *range)
+static inline int validate(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags,
+                           struct range *range)
 {
     if (len == 0 || !is_aligned(vaddr | len, PAGE_SIZE) || len > __VADDR_MAX - vaddr) {
         return -EINVAL;
@@ -141,43 +128,54 @@ static int validate(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long
     return (flags & UK_VMA_FLAG_STRICT_VMA_CHECK) != 0 && has_hole(range) ? -ENOENT : 0;
 }
 
+/* Let no page lie across vaddr, where the VMA below ends now. */
+static __attribute__((noinline)) int cut_pages(struct uk_vma *vma, __vaddr_t vaddr)
+{
+    int status = 0;
+
+    if (vma->ops->unmap != NULL) {
+        vma_frames_lock(vma);
+        status = vmm_arch_pages_cut(vma->vas->pt, vaddr);
+        vma_frames_unlock(vma);
+    }
+    return status;
+}
+
 /*
- * Make vaddr an end of the VMA that it is in, and of a page: what is done to the range needs no
- * memory any more, and so is not given up half-way.
+ * Make vaddr an end of the VMA that it is in. Where the work on the range is not done by one call
+ * it shall not be given up half-way for want of memory: then pages are cut now, too.
  */
-static int cut(struct uk_vma *vma, __vaddr_t vaddr)
+static inline int cut(struct uk_vma *vma, __vaddr_t vaddr, bool one)
 {
     int status = vma_split(vma, vaddr);
 
-    if (status != 0 || vma->ops->unmap == NULL) {
-        return status;
-    }
-    vma_frames_lock(vma);
-    status = vmm_arch_pages_cut(vma->vas->pt, vaddr);
-    vma_frames_unlock(vma);
-    if (status != 0) {
-        (void)vma_merge_above(vma);
+    if (status == 0 && !one) {
+        status = cut_pages(vma, vaddr);
+        if (status != 0) {
+            (void)vma_merge_above(vma);
+        }
     }
     return status;
 }
 
 /* Both ends, or neither. */
-static int cut_ends(struct range *range)
+static inline int cut_ends(struct range *range)
 {
     struct uk_vma *first = range->first;
-    struct uk_vma *last;
+    struct uk_vma *last = range->last;
+    bool one = first == last;
     int status = 0;
 
     if (first != NULL && first->start < range->start) {
-        status = cut(first, range->start);
+        status = cut(first, range->start, one);
         if (status != 0) {
             return status;
         }
         range->first = vma_above(first);
+        last = one ? range->first : last;
     }
-    last = last_of(range);
-    if (last != NULL && last->end > range->end) {
-        status = cut(last, range->end);
+    if (last != NULL && last->start < range->end && last->end > range->end) {
+        status = cut(last, range->end, one);
         if (status != 0) {
             vma_merge_below(range->first);
         }
@@ -185,21 +183,41 @@ static int cut_ends(struct range *range)
     return status;
 }
 
+/* Join whatever is alike from below the range to above it. */
+static void merge_range(const struct range *range)
+{
+    struct uk_vma *vma = range->first;
+
+    if (vma != NULL && vma_below(vma) != NULL) {
+        vma = vma_below(vma);
+    }
+    while (vma != NULL && vma->start <= range->end) {
+        if (!vma_merge_above(vma)) {
+            vma = vma_above(vma);
+        }
+    }
+}
+
 static int unmap(struct range *range)
 {
     int status = cut_ends(range);
-    struct uk_vma *vma = range->first;
 
-    while (status == 0 && vma != NULL && vma->start < range->end) {
-        struct uk_vma *above = vma_above(vma);
+    if (status != 0) {
+        return status;
+    }
+    while (status == 0 && range->first != NULL && range->first->start < range->end) {
+        struct uk_vma *vma = range->first;
 
         if (vma->ops->unmap != NULL) {
             status = vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
         }
         if (status == 0) {
+            range->first = vma_above(vma);
             vma_drop(vma);
         }
-        vma = above;
+    }
+    if (status != 0) {
+        merge_range(range); /* what was cut at the ends */
     }
     return status;
 }
@@ -223,21 +241,6 @@ int uk_vma_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long fl
     }
     lock_release(&vas->lock);
     return status;
-}
-
-/* Join whatever has become alike from below the range to above it. */
-static void merge_range(const struct range *range)
-{
-    struct uk_vma *vma = range->first;
-
-    if (vma != NULL && vma_below(vma) != NULL) {
-        vma = vma_below(vma);
-    }
-    while (vma != NULL && vma->start <= range->end) {
-        if (!vma_merge_above(vma)) {
-            vma = vma_above(vma);
-        }
-    }
 }
 
 static int set_attr(struct range *range, unsigned long attr)
@@ -265,7 +268,7 @@ int uk_vma_set_attr(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long
                     unsigned long flags)
 {
     struct range range;
-    int status = vmm_arch_pte(vas->pt, attr) == 0 ? -EINVAL : 0;
+    int status = vma_attr_valid(vas, attr) ? 0 : -EINVAL;
 
     lock_acquire(&vas->lock);
     if (status == 0) {

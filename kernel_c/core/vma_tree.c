@@ -172,6 +172,21 @@ struct vma_node *vma_tree_lower_bound(const struct vma_tree *tree, uintptr_t add
     return lower_bound(tree, address);
 }
 
+struct vma_node *vma_tree_seek(struct vma_tree *tree, uintptr_t address)
+{
+    struct vma_node *node = tree->sought;
+
+    if (node != NULL && address >= node->start && address < node->end)
+        return node;
+    node = tree->last;
+    if (node == NULL || address >= node->end)
+        return NULL;
+    if (address < node->start)
+        node = lower_bound(tree, address);
+    tree->sought = node;
+    return node;
+}
+
 struct vma_node *vma_tree_find(const struct vma_tree *tree, uintptr_t address)
 {
     struct vma_node *node = tree->last;
@@ -217,7 +232,7 @@ static void link_neighbours(struct vma_tree *tree, struct vma_node *prev, struct
 }
 
 /* Of two neighbours one is below the other in the tree, and has no child on the other's side. */
-static void link_leaf(struct vma_tree *tree, struct vma_node *node)
+static void link_leaf(struct vma_tree *tree, struct vma_node *node, uintptr_t hole)
 {
     struct vma_node *parent = node->next;
     unsigned side = BELOW;
@@ -229,22 +244,69 @@ static void link_leaf(struct vma_tree *tree, struct vma_node *node)
     node->child[BELOW] = NULL;
     node->child[ABOVE] = NULL;
     node->parent = (uintptr_t)parent | EVEN;
-    node->widest = 0;
+    node->widest = hole;
     if (parent == NULL)
         tree->root = node;
     else
         parent->child[side] = node;
 }
 
-void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
+/* A leaf that has just been linked brings a hole of its own. */
+static inline void settle_leaf(struct vma_tree *tree, struct vma_node *leaf, uintptr_t hole)
 {
-    link_neighbours(tree, next != NULL ? next->prev : tree->last, node, next);
-    link_leaf(tree, node);
-    if (vma_node_hole(node) != 0)
-        vma_node_settle_hole(tree, node);
+    struct vma_node *node = vma_node_parent(leaf);
+    uintptr_t widest = tree->root->widest;
+
+    if (hole > widest) {
+        tree->widest = leaf;
+        tree->others = widest;
+    } else if (hole > tree->others) {
+        tree->others = hole;
+    }
+    for (; node != NULL && node->widest < hole; node = vma_node_parent(node))
+        node->widest = hole;
+}
+
+/* The last node of all. */
+static inline void append(struct vma_tree *tree, struct vma_node *node, struct vma_node *prev)
+{
+    uintptr_t hole = node->start - prev->end;
+
+    ASSERT(prev->end <= node->start && node->start < node->end);
+    tree->last = node;
+    prev->next = node;
+    prev->child[ABOVE] = node;
+    *node = (struct vma_node){
+        .start = node->start,
+        .end = node->end,
+        .prev = prev,
+        .parent = (uintptr_t)prev | EVEN,
+        .widest = hole,
+    };
+    if (hole != 0)
+        settle_leaf(tree, node, hole);
+    rebalance_grown(tree, node);
+}
+
+/* The first of all, or one with another above it, below which the hole becomes narrower. */
+static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct vma_node *node,
+                                                   struct vma_node *next)
+{
+    link_neighbours(tree, next != NULL ? next->prev : NULL, node, next);
+    link_leaf(tree, node, vma_node_hole(node));
+    if (node->widest != 0)
+        settle_leaf(tree, node, node->widest);
     if (next != NULL)
         vma_node_settle_hole(tree, next);
     rebalance_grown(tree, node);
+}
+
+void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
+{
+    if (next == NULL && tree->last != NULL)
+        append(tree, node, tree->last);
+    else
+        insert_below(tree, node, next);
 }
 
 void vma_tree_insert(struct vma_tree *tree, struct vma_node *node)
@@ -257,7 +319,7 @@ void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_nod
     ASSERT(node->start < above->start && node->end == above->end);
     node->end = above->start;
     link_neighbours(tree, node, above, node->next);
-    link_leaf(tree, above); /* no hole has changed */
+    link_leaf(tree, above, 0); /* no hole has changed */
     rebalance_grown(tree, above);
 }
 
@@ -272,6 +334,8 @@ static void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node
     else
         tree->last = node->prev;
     tree->found = node->next;
+    if (tree->sought == node)
+        tree->sought = NULL;
     if (tree->widest == node)
         tree->widest = NULL;
 }

@@ -8,7 +8,8 @@
 struct walk {
     const struct vma_node *prev;
     const struct vma_node *next; /* the node the list says is next */
-    bool widest;                 /* tree->widest was met */
+    bool widest;                 /* tree->widest was met, or there is none */
+    bool sought;                 /* the same for tree->sought */
 };
 
 /* The node's range and its links to its neighbours. */
@@ -23,12 +24,12 @@ static bool check_range(struct walk *walk, const struct vma_node *node)
     return true;
 }
 
-/* What the tree knows of the widest hole. */
+/* What the tree knows of the widest hole, and of nodes by name. */
 static bool check_widest(struct walk *walk, const struct vma_tree *tree,
                          const struct vma_node *node)
 {
-    if (node == tree->widest)
-        walk->widest = true;
+    walk->widest |= node == tree->widest;
+    walk->sought |= node == tree->sought;
     return node == tree->widest || vma_node_hole(node) <= tree->others;
 }
 
@@ -56,9 +57,14 @@ static int check_subtree(struct walk *walk, const struct vma_tree *tree,
 
 bool vma_tree_check(const struct vma_tree *tree)
 {
-    struct walk walk = {.prev = NULL, .next = tree->first, .widest = tree->widest == NULL};
+    struct walk walk = {
+        .prev = NULL,
+        .next = tree->first,
+        .widest = tree->widest == NULL,
+        .sought = tree->sought == NULL,
+    };
 
     if (check_subtree(&walk, tree, tree->root, NULL, 0) < 0)
         return false;
-    return walk.next == NULL && walk.prev == tree->last && walk.widest;
+    return walk.next == NULL && walk.prev == tree->last && walk.widest && walk.sought;
 }

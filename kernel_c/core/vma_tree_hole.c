@@ -101,6 +101,7 @@ uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, ui
 
     if (len == 0)
         return 0;
+    tree->found = NULL;
     if (tree->root == NULL)
         return place_in(&wish, wish.low, high);
     if (wish.low < tree->first->start) {

@@ -47,10 +47,13 @@ _MISSING = {
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """A page: its maintenance, how many leaves make it executable, and what made it necessary."""
+    """A page: its maintenance, the leaves that make it executable, and what made it necessary.
+
+    Leaves by address: one that is found by several roots is told of by each, and gone once.
+    """
 
     stage: Stage
-    mapped: int = 0
+    leaves: frozenset[int] = frozenset()
     user: bool = False
     since: Moment | None = None
     change: Change | None = None
@@ -88,9 +91,10 @@ class InstructionMemory(Check):
             if not model.memory.contains(page) or model.book.at(page):
                 return
             known = _Code(Stage.DONE if self._flooded or model.learning else Stage.DIRTY)
-        if not known.mapped:
+        if not known.leaves:
             model.machine.events.watched.add(page, page + _PAGE)
-        known = replace(known, mapped=known.mapped + 1, user=known.user or bool(change.new & _EL0))
+        leaves = known.leaves | {change.entry}
+        known = replace(known, leaves=leaves, user=known.user or bool(change.new & _EL0))
         if known.stage is not Stage.DONE:
             known = replace(known, since=change, change=change)
         self._pages[page] = known
@@ -101,10 +105,10 @@ class InstructionMemory(Check):
         if _executable(change.use, change.old):
             for page in _pages_of(change.use, change.old):
                 known = self._pages.get(page)
-                if known is not None and known.mapped == 1:
+                if known is not None and known.leaves == {change.entry}:
                     self._forget(model, page)
-                elif known is not None and known.mapped:
-                    self._pages[page] = replace(known, mapped=known.mapped - 1)
+                elif known is not None:
+                    self._pages[page] = replace(known, leaves=known.leaves - {change.entry})
 
     def table_found(self, model: Model, use: Use, entry: int) -> None:
         """A page that becomes a table is code no more; its leaves may make others executable."""
@@ -117,7 +121,7 @@ class InstructionMemory(Check):
                 self.entry_valid(model, use, change.entry, raw, change)
 
     def _forget(self, model: Model, page: int) -> None:
-        if self._pages.pop(page).mapped:
+        if self._pages.pop(page).leaves:
             model.machine.events.watched.remove(page, page + _PAGE)
 
     # -- writing and maintaining --------------------------------------------------------------------------
@@ -185,21 +189,21 @@ class InstructionMemory(Check):
         self._deaf = self._deaf and reliance.kind != "end"
         for page, code in list(self._pages.items()):
             relied = code.user or reliance.kind == "end"
-            if code.mapped and code.stage is not Stage.DONE and relied and code.since is not None:
+            if code.leaves and code.stage is not Stage.DONE and relied and code.since is not None:
                 message = (
                     f"the page at PA {page:#x} is executable, and instruction caches may hold what it was"
                 )
                 missing = _MISSING[code.stage]
                 self.found("not-maintained", message, code.since, code.change, missing, reliance)
                 self._pages[page] = replace(code, stage=Stage.DONE)
-            elif not code.mapped and code.stage is not Stage.DONE and reliance.kind == "end":
+            elif not code.leaves and code.stage is not Stage.DONE and reliance.kind == "end":
                 del self._pages[page]
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
     def watches(self) -> list[tuple[int, int]]:
         """The executable pages."""
-        return [(page, page + _PAGE) for page, code in self._pages.items() if code.mapped]
+        return [(page, page + _PAGE) for page, code in self._pages.items() if code.leaves]
 
     def save(self) -> Any:
         """All pages."""

@@ -106,3 +106,78 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
     tlb_publish(context);
     return 0;
 }
+
+/*
+ * Hang tables under an empty entry of a live one, down to the level whose slots are wanted; then
+ * *slots is the one for va.
+ */
+static int tables_add(pte_t *entry, unsigned at, vaddr_t va, unsigned level, pte_t **slots)
+{
+    struct table_stock stock = {NULL};
+    pte_t *top;
+    pte_t *below;
+
+    if (!table_stock_fill(&stock, level - at)) {
+        return -ENOMEM;
+    }
+    top = below = table_stock_take(&stock);
+    while (++at < level) {
+        pte_t *next = table_stock_take(&stock);
+
+        pte_make(&below[pte_index(va, at)], pte_table(table_address(next)));
+        (void)walk_count(below, 1);
+        below = next;
+    }
+    dsb_ishst();
+    pte_make(entry, pte_table(table_address(top)));
+    (void)walk_count(table_of(entry), 1);
+    *slots = &below[pte_index(va, level)];
+    return 0;
+}
+
+/* What is not a single page with its table present; the walk has ended at entry. */
+static __attribute__((noinline)) int find_slots(pte_t *entry, unsigned at, vaddr_t va,
+                                                unsigned level, size_t *count, pte_t **slots)
+{
+    size_t most = min_size(*count, PTE_ENTRIES - pte_index(va, level));
+    size_t run = 1;
+
+    if (*entry != 0) {
+        return -EEXIST;
+    }
+    if (at != level) {
+        int status = tables_add(entry, at, va, level, slots);
+
+        if (status != 0) {
+            return status;
+        }
+    }
+    while (run < most && (*slots)[run] == 0) {
+        run++;
+    }
+    *count = run;
+    return 0;
+}
+
+int mmu_slots(struct uk_pagetable *context, vaddr_t va, unsigned level, size_t *count,
+              pte_t **slots)
+{
+    unsigned at = level;
+    pte_t *entry = walk_down(context, va, &at);
+
+    *slots = entry;
+    if (*count == 1 && at == level && *entry == 0) {
+        return 0;
+    }
+    return find_slots(entry, at, va, level, count, slots);
+}
+
+void mmu_slots_fill(pte_t *slots, size_t count, pte_t leaf, unsigned level)
+{
+    const pte_t *end = slots + count;
+
+    (void)walk_count(table_of(slots), (int)count);
+    for (; slots != end; slots++, leaf += pte_size(level)) {
+        pte_make(slots, leaf);
+    }
+}

@@ -19,6 +19,17 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
             unsigned first_level);
 
 /*
+ * The same for leaves of one level in one table, in steps: find the empty slots, with the tables
+ * above them, then fill them, which cannot fail; in the end tlb_publish(). *count: how many are
+ * wanted from va on; receives how many are empty in a row. -EEXIST: the first is not; -ENOMEM:
+ * nothing has changed. Slots that are not filled are given up by mmu_unmap(), which returns tables
+ * that hold nothing.
+ */
+int mmu_slots(struct uk_pagetable *context, vaddr_t va, unsigned level, size_t *count,
+              pte_t **slots);
+void mmu_slots_fill(pte_t *slots, size_t count, pte_t leaf, unsigned level);
+
+/*
  * Move the entries of a page table that no walk can reach to where live has none. Both start at
  * the same level. True: none had to stay.
  */
@@ -28,8 +39,11 @@ bool mmu_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vadd
 /* Make va the start of a leaf, if any leaf covers it. -ENOMEM: a block cannot be split. */
 int mmu_cut(struct uk_pagetable *context, vaddr_t va);
 
-/* No leaf shall lie across an end of the range. end may be that of the context. */
-int mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end);
+/*
+ * No leaf shall lie across an end of the range. end may be that of the context. The leaf at va, or
+ * where the walk to it ends, with its level; NULL: no memory for a table.
+ */
+pte_t *mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end, unsigned *level);
 
 /*
  * Unmap whatever is in the range. runs, if not NULL, receives the frames that were mapped; they

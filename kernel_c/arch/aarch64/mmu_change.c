@@ -89,22 +89,24 @@ int mmu_cut(struct uk_pagetable *context, vaddr_t va)
     }
 }
 
-int mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end)
+pte_t *mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end, unsigned *level)
 {
     vaddr_t last = end - PAGE_SIZE;
-    unsigned level;
-    int status;
+    pte_t *first = leaf_entry(context, va, level);
+    unsigned other;
 
-    (void)leaf_entry(context, va, &level);
-    if (level == PTE_LEVEL_LAST && va >> pte_shift(level - 1) == last >> pte_shift(level - 1)) {
-        return 0; /* one table of pages holds it all */
+    if (*level == PTE_LEVEL_LAST && va >> pte_shift(*level - 1) == last >> pte_shift(*level - 1)) {
+        return first; /* one table of pages holds it all */
     }
-    status = mmu_cut(context, va);
-    if (status != 0 || *leaf_entry(context, last, &level) == 0 ||
-        is_aligned(end, pte_size(level))) {
-        return status; /* the end may be that of the context, where nothing can be looked up */
+    if (mmu_cut(context, va) != 0) {
+        return NULL;
     }
-    return mmu_cut(context, end);
+    /* The end may be that of the context, where nothing can be looked up. */
+    if (*leaf_entry(context, last, &other) != 0 && !is_aligned(end, pte_size(other)) &&
+        mmu_cut(context, end) != 0) {
+        return NULL;
+    }
+    return leaf_entry(context, va, level);
 }
 
 static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vaddr_t va)
@@ -159,26 +161,32 @@ static bool leaf_protect(struct tlb_gather *gather, struct uk_pagetable *context
     return false;
 }
 
+/* The leaf at va, if any. True as above. */
+static inline bool protect_one(struct tlb_gather *gather, struct uk_pagetable *context,
+                               pte_t *entry, unsigned level, vaddr_t va, pte_t attributes)
+{
+    return *entry != 0 && leaf_protect(gather, context, entry,
+                                       pte_leaf(pte_address(*entry), attributes, level), va);
+}
+
 int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t attributes)
 {
     struct tlb_gather gather;
     bool made = false;
-    int status = mmu_cut_ends(context, va, end);
+    unsigned level;
+    pte_t *entry = mmu_cut_ends(context, va, end, &level);
 
-    if (status != 0) {
-        return status;
+    if (entry == NULL) {
+        return -ENOMEM;
     }
     tlb_gather_init(&gather, context);
-    while (va != end) {
-        unsigned level;
-        pte_t *entry = leaf_entry(context, va, &level);
-
-        if (*entry != 0) {
-            pte_t value = pte_leaf(pte_address(*entry), attributes, level);
-
-            made |= leaf_protect(&gather, context, entry, value, va);
-        }
+    for (;;) {
+        made |= protect_one(&gather, context, entry, level, va, attributes);
         va = walk_step(va, end, level);
+        if (va == end) {
+            break;
+        }
+        entry = leaf_entry(context, va, &level);
     }
     tlb_flush(&gather);
     if (made) {

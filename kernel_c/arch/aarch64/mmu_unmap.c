@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "lukos/status.h"
 #include "pte_write.h"
 #include "tlb.h"
 #include "walk.h"
@@ -118,15 +119,14 @@ static __attribute__((noinline)) void unlink_empty(struct unmap_op *op, vaddr_t 
         level--;
         entry = walk_down(context, va, &level);
         table_unlink(&op->gather, entry);
-        empty = walk_count(entry, -1) && level > context->arch.root_level;
+        empty = walk_count(table_of(entry), -1) && level > context->arch.root_level;
     }
 }
 
-/* Unmap what one entry covers, or one table of pages; where that ends. */
-static inline vaddr_t unmap_some(struct unmap_op *op, vaddr_t va, vaddr_t end)
+/* Unmap what this entry for va covers, or one table of pages from it on; where that ends. */
+static inline vaddr_t unmap_some(struct unmap_op *op, pte_t *entry, unsigned level, vaddr_t va,
+                                 vaddr_t end)
 {
-    unsigned level = PTE_LEVEL_LAST;
-    pte_t *entry = walk_down(op->gather.context, va, &level);
     vaddr_t next = walk_step(va, end, level == PTE_LEVEL_LAST ? level - 1 : level);
     unsigned before = op->gather.count;
     int broken = 0;
@@ -138,7 +138,7 @@ static inline vaddr_t unmap_some(struct unmap_op *op, vaddr_t va, vaddr_t end)
         leaf_break(op, entry, va);
         broken = 1;
     }
-    if (walk_count(entry, -broken)) {
+    if (walk_count(table_of(entry), -broken)) {
         unlink_empty(op, va, level, before);
     }
     return next;
@@ -147,16 +147,23 @@ static inline vaddr_t unmap_some(struct unmap_op *op, vaddr_t va, vaddr_t end)
 int mmu_unmap(struct uk_pagetable *context, vaddr_t va, vaddr_t end, struct frame_runs *runs)
 {
     struct unmap_op op;
-    int status = mmu_cut_ends(context, va, end);
+    unsigned level;
+    pte_t *entry = mmu_cut_ends(context, va, end, &level);
 
-    if (status != 0) {
-        return status;
+    if (entry == NULL) {
+        return -ENOMEM;
     }
     tlb_gather_init(&op.gather, context);
     op.runs = runs;
+    op.run = 0;
     op.run_end = NO_RUN;
-    while (va != end) {
-        va = unmap_some(&op, va, end);
+    for (;;) {
+        va = unmap_some(&op, entry, level, va, end);
+        if (va == end) {
+            break;
+        }
+        level = PTE_LEVEL_LAST;
+        entry = walk_down(context, va, &level);
     }
     run_close(&op);
     tlb_flush(&op.gather);

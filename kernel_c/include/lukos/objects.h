@@ -16,6 +16,7 @@
 struct object_cache {
     const char *name;
     size_t size; /* bytes, a multiple of 8, at least OBJECT_SIZE_MIN */
+    size_t room; /* bytes of a frame that objects take */
     struct lock lock;
     struct list partial; /* slabs with room */
     size_t live;

@@ -39,8 +39,9 @@ struct vma_tree {
     struct vma_node *root;
     struct vma_node *first;
     struct vma_node *last;
-    struct vma_node *found;  /* the node above the hole found, or made, last: insert there? */
+    struct vma_node *found;  /* the node above the hole found, or made, last, NULL: none */
     struct vma_node *widest; /* the node above the widest hole, or NULL */
+    struct vma_node *sought; /* what vma_tree_seek() answered last, or NULL */
     uintptr_t others;        /* no hole between two neighbours but that one is wider than this */
 };
 
@@ -51,6 +52,12 @@ struct vma_node *vma_tree_find(const struct vma_tree *tree, uintptr_t address);
 
 /* The first node with end > address, or NULL. */
 struct vma_node *vma_tree_lower_bound(const struct vma_tree *tree, uintptr_t address);
+
+/*
+ * The same, for those who may change the tree: O(1) again where the answer is as last time, as it is
+ * when memory is touched page by page, and in the last node.
+ */
+struct vma_node *vma_tree_seek(struct vma_tree *tree, uintptr_t address);
 
 static inline struct vma_node *vma_tree_first(const struct vma_tree *tree)
 {

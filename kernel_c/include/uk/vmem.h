@@ -32,10 +32,13 @@ struct uk_vas {
     struct uk_alloc *a; /* for VMAs */
     struct uk_pagetable *pt;
     __vaddr_t vma_base;
+    __vaddr_t low; /* what the page table may map: [low, high) */
+    __vaddr_t high;
+    unsigned rights; /* and by what rights: a bit for each PAGE_ATTR_PROT_* that there is */
+    struct lock lock;
     struct vma_tree vmas;
 #define UK_VAS_FLAG_NO_PAGING 0x1 /* faults are not resolved */
     unsigned long flags;
-    struct lock lock;
     struct vas_limits limits; /* lukos/vas.h, here and below */
     struct vas_counts counts;
     size_t around; /* pages */
