@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lib/assert.h"
+#include "lib/bits.h"
 #include "lukos/frames.h"
 
 /* In the head of a run: prev is its length in frames, next the number of the next run's head. */
@@ -38,9 +39,8 @@ static struct frame *pass(struct frame *head, size_t *count)
         return head + 1;
     }
     __atomic_fetch_sub(&head->used, 1, __ATOMIC_ACQ_REL);
-    head->prev = 1U << head->order;
-    *count += head->prev;
-    return head + head->prev;
+    *count += BIT(head->order);
+    return head + BIT(head->order);
 }
 
 static size_t run_release(struct frame *head, const struct frame *end)

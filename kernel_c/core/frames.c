@@ -32,19 +32,24 @@ static struct frame *buddy_of(const struct frame *head, unsigned order)
     return &frame_records.at[number - frame_records.first];
 }
 
-static void free_list_push(struct frame *head, unsigned order)
+/* Make this block the first of its list, with `next` behind it. */
+static inline void free_list_put(struct frame *head, unsigned order, uint32_t next)
 {
-    uint32_t index = index_of(head);
-    uint32_t next = pool.free[order];
-
     head->purpose = FRAME_FREE;
-    head->order = order & 31U;
+    head->order = (uint8_t)order;
     head->prev = NIL;
     head->next = next;
+    pool.free[order] = index_of(head);
+}
+
+static void free_list_push(struct frame *head, unsigned order)
+{
+    uint32_t next = pool.free[order];
+
+    free_list_put(head, order, next);
     if (next != NIL) {
-        frame_records.at[next].prev = index;
+        frame_records.at[next].prev = index_of(head);
     }
-    pool.free[order] = index;
 }
 
 void frames_list_remove(struct frame *head)
@@ -95,39 +100,25 @@ void frames_range_release(struct frame *frame, size_t count)
     }
 }
 
-/* Split the smallest free block above this order; what is left goes to the lists. */
-static __attribute__((noinline)) struct frame *block_split(unsigned order)
-{
-    unsigned from = order + 1;
-    struct frame *head;
-
-    while (from < ORDERS && pool.free[from] == NIL) {
-        from++;
-    }
-    if (from >= ORDERS) {
-        return NULL;
-    }
-    head = &frame_records.at[pool.free[from]];
-    frames_list_remove(head);
-    while (from > order) {
-        from--;
-        free_list_push(head + BIT(from), from);
-    }
-    return head;
-}
-
-/* Take a free block of this order off its list, or make one. */
+/* Take the smallest free block that has this order; what it has more goes to lists that are empty. */
 static inline struct frame *block_take(unsigned order)
 {
-    uint32_t index = pool.free[order];
-    struct frame *head = &frame_records.at[index];
+    unsigned from = order;
+    struct frame *head;
 
-    if (index == NIL) {
-        return block_split(order);
+    while (pool.free[from] == NIL) {
+        if (++from == ORDERS) {
+            return NULL;
+        }
     }
-    pool.free[order] = head->next;
+    head = &frame_records.at[pool.free[from]];
+    pool.free[from] = head->next;
     if (head->next != NIL) {
         frame_records.at[head->next].prev = NIL;
+    }
+    while (from > order) {
+        from--;
+        free_list_put(head + BIT(from), from, NIL);
     }
     return head;
 }
@@ -155,12 +146,17 @@ static struct frame *run_take(size_t blocks)
     return NULL;
 }
 
-/* Only the first head of an allocation has its count of frames: see frames_alloc(). */
-static void block_use(struct frame *head, unsigned order, enum frame_purpose purpose)
+/* count: of the allocation, in its first block. */
+static inline void block_use(struct frame *head, unsigned order, enum frame_purpose purpose,
+                             size_t count)
 {
+    if (LUKOS_DEBUG) {
+        poison_check(head, BIT(order));
+    }
+    head->count = (uint32_t)count;
+    head->used = 0;
     head->purpose = (uint8_t)purpose;
-    head->order = order & 31U;
-    head->prev = 0;
+    head->order = (uint8_t)order;
 }
 
 /* Keep the first count frames of a block in use, free the rest. */
@@ -172,17 +168,17 @@ static void block_trim(struct frame *head, unsigned order, size_t count, enum fr
             free_list_push(head + BIT(order), order);
             continue;
         }
-        block_use(head, order, purpose);
+        block_use(head, order, purpose, 0);
         head += BIT(order);
         count -= BIT(order);
     }
-    block_use(head, order, purpose);
+    block_use(head, order, purpose, 0);
 }
 
 /* What is not one block: more than the largest one, or a part of one. */
-static __attribute__((noinline)) struct frame *take_trimmed(size_t count, unsigned order,
-                                                            enum frame_purpose purpose)
+static struct frame *take_trimmed(size_t count, unsigned align_order, enum frame_purpose purpose)
 {
+    unsigned order = (unsigned)max_size(log2_ceil(count), align_order);
     size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
     struct frame *head = blocks > 1 ? run_take(blocks) : block_take(order);
 
@@ -190,28 +186,13 @@ static __attribute__((noinline)) struct frame *take_trimmed(size_t count, unsign
         return NULL;
     }
     for (size_t block = 0; block + 1 < blocks; block++) {
-        block_use(&head[block * MAX_BLOCK], FRAME_MAX_ORDER, purpose);
+        block_use(&head[block * MAX_BLOCK], FRAME_MAX_ORDER, purpose, 0);
     }
     if (blocks > 1) {
         order = FRAME_MAX_ORDER;
     }
     block_trim(head + (blocks - 1) * MAX_BLOCK, order, count - (blocks - 1) * MAX_BLOCK, purpose);
-    return head;
-}
-
-static inline struct frame *take(size_t count, unsigned align_order, enum frame_purpose purpose)
-{
-    unsigned order = log2_ceil(count);
-    struct frame *head;
-
-    order = order < align_order ? align_order : order;
-    if (order > FRAME_MAX_ORDER || count != BIT(order)) {
-        return take_trimmed(count, order, purpose);
-    }
-    head = block_take(order);
-    if (head != NULL) {
-        block_use(head, order, purpose);
-    }
+    head->count = (uint32_t)count;
     return head;
 }
 
@@ -239,9 +220,30 @@ void frames_add(paddr_t start, paddr_t end)
     ASSERT(frame != NULL && frame_of(end - PAGE_SIZE) != NULL);
     lock_acquire(&pool.lock);
     pool.by_purpose[FRAME_NONE] += last - number;
-    pool.by_purpose[FRAME_FREE] += last - number;
     frames_range_release(frame, last - number);
     lock_release(&pool.lock);
+}
+
+/* Let go of the pool, which these frames have been taken from; their address. */
+static inline paddr_t taken(struct frame *head, size_t count, enum frame_purpose purpose)
+{
+    if (head == NULL) {
+        lock_release(&pool.lock);
+        return 0;
+    }
+    pool.by_purpose[purpose] += count;
+    lock_release(&pool.lock);
+    return frame_address(head);
+}
+
+static __attribute__((noinline)) paddr_t alloc_trimmed(size_t count, unsigned align_order,
+                                                       enum frame_purpose purpose)
+{
+    if (count - 1 >= frame_records.count || align_order > FRAME_MAX_ORDER) {
+        return 0;
+    }
+    lock_acquire(&pool.lock);
+    return taken(take_trimmed(count, align_order, purpose), count, purpose);
 }
 
 __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_order,
@@ -249,24 +251,15 @@ __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_orde
 {
     struct frame *head;
 
-    if (count - 1 >= frame_records.count || align_order > FRAME_MAX_ORDER) {
-        return 0;
+    if (align_order > FRAME_MAX_ORDER || count != BIT(align_order)) {
+        return alloc_trimmed(count, align_order, purpose);
     }
     lock_acquire(&pool.lock);
-    head = take(count, align_order, purpose);
-    if (head == NULL) {
-        lock_release(&pool.lock);
-        return 0;
+    head = block_take(align_order);
+    if (head != NULL) {
+        block_use(head, align_order, purpose, count);
     }
-    pool.by_purpose[FRAME_FREE] -= count;
-    pool.by_purpose[purpose] += count;
-    lock_release(&pool.lock);
-    head->used = 0;
-    head->prev = (uint32_t)count;
-    if (LUKOS_DEBUG) {
-        poison_check(head, count);
-    }
-    return frame_address(head);
+    return taken(head, count, purpose);
 }
 
 /* What is wrong with releasing [head, head + count); NULL: nothing is. */
@@ -281,11 +274,11 @@ static const char *release_fault(const struct frame *head, size_t count)
     if (head->purpose == FRAME_PAGE && head->used != 0) {
         return "others refer to it as well";
     }
-    if (head->purpose == FRAME_NONE || head->prev == 0) {
+    if (head->purpose == FRAME_NONE || head->count == 0) {
         return "not the start of an allocation, or freed already";
     }
-    if (head->prev != count) {
-        return head->prev > count ? "shorter than the allocation" : "longer than the allocation";
+    if (head->count != count) {
+        return head->count > count ? "shorter than the allocation" : "longer than the allocation";
     }
     return NULL;
 }
@@ -297,7 +290,6 @@ static void release(struct frame *head, size_t count, enum frame_purpose purpose
         poison_fill(head, count);
     }
     pool.by_purpose[purpose] -= count;
-    pool.by_purpose[FRAME_FREE] += count;
     frames_range_release(head, count);
 }
 
@@ -345,10 +337,10 @@ void frames_split(paddr_t start, size_t count, unsigned order)
     uint16_t used = head->used;
 
     for (struct frame *frame = head; frame < head + count; frame += BIT(order)) {
-        frame->prev = (uint32_t)BIT(order);
+        frame->count = (uint32_t)BIT(order);
         frame->used = used;
         frame->purpose = purpose;
-        frame->order = order & 31U;
+        frame->order = (uint8_t)order;
     }
 }
 
@@ -359,8 +351,8 @@ void frames_join(paddr_t start, size_t count)
     for (struct frame *frame = head + 1; frame < head + count; frame++) {
         frame->purpose = FRAME_NONE;
     }
-    head->prev = (uint32_t)count;
-    head->order = log2_floor(count) & 31U;
+    head->count = (uint32_t)count;
+    head->order = (uint8_t)log2_floor(count);
 }
 
 void frames_span(paddr_t *start, paddr_t *end)
@@ -371,7 +363,15 @@ void frames_span(paddr_t *start, paddr_t *end)
 
 size_t frames_count(enum frame_purpose purpose)
 {
-    return pool.by_purpose[purpose];
+    size_t others = 0;
+
+    if (purpose != FRAME_FREE) {
+        return pool.by_purpose[purpose];
+    }
+    for (unsigned other = FRAME_FREE + 1; other < FRAME_PURPOSES; other++) {
+        others += pool.by_purpose[other];
+    }
+    return pool.by_purpose[FRAME_NONE] - others;
 }
 
 /* A free list is whole when each block on it is marked so, linked both ways and aligned. */
@@ -395,11 +395,11 @@ static bool free_list_check(unsigned order, size_t *frames)
 /* Only the start of an allocation counts; what is shared is one allocation for one leaf. */
 static bool used_check(const struct frame *head)
 {
-    if (head->purpose == FRAME_FREE || head->prev == 0) {
+    if (head->purpose == FRAME_FREE || head->count == 0) {
         return true;
     }
     if (head->purpose == FRAME_PAGE) {
-        return head->used == 0 || head->prev == BIT(head->order);
+        return head->used == 0 || head->count == BIT(head->order);
     }
     return head->purpose == FRAME_TABLE || head->used == 0;
 }
@@ -427,7 +427,7 @@ bool frames_check(void)
         index += head->purpose == FRAME_NONE ? 1U : (uint32_t)BIT(head->order);
     }
     for (unsigned purpose = FRAME_FREE; purpose < FRAME_PURPOSES; purpose++) {
-        if (counted[purpose] != pool.by_purpose[purpose]) {
+        if (counted[purpose] != frames_count(purpose)) {
             return false;
         }
     }

@@ -70,15 +70,12 @@ bool frames_claim(paddr_t start, size_t count)
     claimed = count != 0 && frames_run(start, count, true) == count;
     if (claimed) {
         blocks_carve(head, head + count);
-        pool.by_purpose[FRAME_FREE] -= count;
+        poison_check(head, count);
         pool.by_purpose[FRAME_PAGE] += count;
         head->purpose = FRAME_PAGE;
         head->used = 0;
         frames_split(start, count, 0);
     }
     lock_release(&pool.lock);
-    if (claimed) {
-        poison_check(head, count);
-    }
     return claimed;
 }

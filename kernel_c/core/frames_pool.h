@@ -13,7 +13,7 @@
 struct frame_pool {
     struct lock lock;
     uint32_t free[ORDERS]; /* heads of the free blocks, by index, linked through next and prev */
-    size_t by_purpose[FRAME_PURPOSES];
+    size_t by_purpose[FRAME_PURPOSES]; /* frames in use; FRAME_NONE: all that were added */
 };
 extern struct frame_pool pool;
 

@@ -24,7 +24,7 @@ void poison_fill(struct frame *head, size_t count)
 
     for (struct frame *frame = head; frame < head + count; frame++) {
         memset(vmm_arch_ram(frame_address(frame)), POISON_BYTE, poison_length(poison));
-        frame->poison = poison & 7U;
+        frame->poison = poison;
     }
 }
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -46,14 +45,15 @@ def frame_address(kernel, index):
 def blocks(kernel):
     """Every block, free or in use, by address; frames that nobody manages are in none."""
     records, size = _records(kernel)
+    fields = [kernel.type("struct frame").member(name).offset for name in ("purpose", "order")]
     first, found, at = kernel.variable("frame_records").first, [], 0
     while at < len(records) // size:
-        purpose, order = struct.unpack_from("BB", records, at * size + 10)
+        purpose, order = (records[at * size + field] for field in fields)
         if purpose == kernel.FRAME_NONE:
             at += 1
             continue
-        found.append(Block((first + at) * PAGE, order & 31, purpose))
-        at += 1 << (order & 31)
+        found.append(Block((first + at) * PAGE, order, purpose))
+        at += 1 << order
     return found
 
 

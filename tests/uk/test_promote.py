@@ -94,7 +94,7 @@ def test_records_of_the_frames_are_those_of_a_block(vas):
         vas.advise(at, LARGE, PROMOTE)
         owned = [block for block in blocks(kernel) if block.purpose == kernel.FRAME_PAGE]
         assert [(block.pa, block.order) for block in owned] == [(vas.pa(at), 9)]
-        assert kernel.frame_of(vas.pa(at))[0].prev == 512
+        assert kernel.frame_of(vas.pa(at))[0].count == 512
         vas.unmap(at, LARGE)
         assert vas.frames()[-1] == 0
         assert vas.is_sound()

@@ -9,7 +9,7 @@
  *
  * Blocks are naturally aligned powers of two, up to 1G; larger requests take consecutive 1G
  * blocks. Allocation and release are O(log n) in the size of a block (O(RAM / 1G) above 1G).
- * Each frame has one struct frame, 12 bytes of 4096: 0.3 % of RAM.
+ * Each frame has one struct frame, 16 bytes of 4096: 0.4 % of RAM.
  *
  * Only the head of a block, free or in use, says what the block is; every other frame is
  * FRAME_NONE. So a release of anything but a block in use is seen at once: it is a bug of the
@@ -31,11 +31,14 @@ enum frame_purpose {
 
 struct frame {
     uint32_t next; /* FREE: the list of its order, by frame index */
-    uint32_t prev; /* FREE: the same list. In use: frames of the allocation, 0 if not its start */
+    uint32_t prev;
+    union {
+        uint32_t count;  /* in use: frames of the allocation, 0 if not its start */
+        uint32_t poison; /* else: what core/poison.c has to know, of each frame */
+    };
     uint16_t used; /* TABLE: descriptors that are not zero. PAGE: references beyond the first */
     uint8_t purpose;
-    uint8_t order : 5;
-    uint8_t poison : 3;
+    uint8_t order;
 };
 
 #define FRAME_MAX_ORDER 18 /* 2^18 frames of 4K: 1G */
