@@ -68,8 +68,7 @@ static int make_room(const struct mapping *op, __vaddr_t vaddr, unsigned level, 
 static int open_slot(const struct mapping *op, __vaddr_t vaddr, unsigned level, __pte_t **slot,
                      __pte_t *old)
 {
-    size_t count = 1;
-    int status = vmm_arch_slots(op->pt, vaddr, level, &count, slot);
+    int status = vmm_arch_slot(op->pt, vaddr, level, slot);
     unsigned there;
 
     *old = 0;

@@ -69,14 +69,13 @@ static __attribute__((noinline)) int give_up(struct uk_vma *vma, __vaddr_t vaddr
 static inline int fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs)
 {
     unsigned level = vma->page_lvl < 0 ? PAGE_LEVEL : (unsigned)vma->page_lvl;
-    size_t count = 1;
     __pte_t *slot;
     int status;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, type)) {
         return -EFAULT;
     }
-    status = vmm_arch_slots(vma->vas->pt, vaddr, level, &count, &slot);
+    status = vmm_arch_slot(vma->vas->pt, vaddr, level, &slot);
     if (status != 0) {
         return status == -EEXIST ? 0 : status; /* somebody was quicker: what is there stays */
     }
@@ -96,10 +95,13 @@ static int prefault_pages(struct uk_vma *vma, __vaddr_t vaddr, unsigned level, s
 {
     const unsigned type = UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT;
     __pte_t *slots;
-    int status = vmm_arch_slots(vma->vas->pt, vaddr, level, count, &slots);
+    int status = vmm_arch_slot(vma->vas->pt, vaddr, level, &slots);
 
     if (status != 0) {
         return status;
+    }
+    if (*count > 1) {
+        *count = vmm_arch_slots_empty(slots, vaddr, level, *count);
     }
     for (;;) {
         status = supply(vma, vaddr, type, level, NULL, slots, *count);

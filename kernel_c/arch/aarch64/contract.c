@@ -180,11 +180,6 @@ paddr_t vmm_arch_ram_address(const void *va)
 
 /* ---- pages ---- */
 
-static unsigned arm_level(unsigned level)
-{
-    return PTE_LEVEL_LAST - level;
-}
-
 bool vmm_arch_pa_valid(paddr_t pa, size_t len)
 {
     return range_in(pa, len, 0, PTE_ADDRESS + PAGE_SIZE);
@@ -193,22 +188,6 @@ bool vmm_arch_pa_valid(paddr_t pa, size_t len)
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr)
 {
     return attributes_encode(ctx, attr);
-}
-
-int vmm_arch_slots(void *ctx, vaddr_t va, unsigned level, size_t *count, __pte_t **slots)
-{
-    return mmu_slots(ctx, va, arm_level(level), count, slots);
-}
-
-void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level)
-{
-    level = arm_level(level);
-    mmu_slots_fill(slots, count, pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), level), level);
-}
-
-void vmm_arch_publish(const void *ctx)
-{
-    tlb_publish(ctx);
 }
 
 int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte, unsigned largest)

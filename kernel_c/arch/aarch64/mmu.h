@@ -19,17 +19,6 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
             unsigned first_level);
 
 /*
- * The same for leaves of one level in one table, in steps: find the empty slots, with the tables
- * above them, then fill them, which cannot fail; in the end tlb_publish(). *count: how many are
- * wanted from va on; receives how many are empty in a row. -EEXIST: the first is not; -ENOMEM:
- * nothing has changed. Slots that are not filled are given up by mmu_unmap(), which returns tables
- * that hold nothing.
- */
-int mmu_slots(struct uk_pagetable *context, vaddr_t va, unsigned level, size_t *count,
-              pte_t **slots);
-void mmu_slots_fill(pte_t *slots, size_t count, pte_t leaf, unsigned level);
-
-/*
  * Move the entries of a page table that no walk can reach to where live has none. Both start at
  * the same level. True: none had to stay.
  */

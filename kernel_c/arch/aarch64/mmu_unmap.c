@@ -119,7 +119,7 @@ static __attribute__((noinline)) void unlink_empty(struct unmap_op *op, vaddr_t 
         level--;
         entry = walk_down(context, va, &level);
         table_unlink(&op->gather, entry);
-        empty = walk_count(table_of(entry), -1) && level > context->arch.root_level;
+        empty = walk_count(entry, -1) && level > context->arch.root_level;
     }
 }
 
@@ -138,7 +138,7 @@ static inline vaddr_t unmap_some(struct unmap_op *op, pte_t *entry, unsigned lev
         leaf_break(op, entry, va);
         broken = 1;
     }
-    if (walk_count(table_of(entry), -broken)) {
+    if (walk_count(entry, -broken)) {
         unlink_empty(op, va, level, before);
     }
     return next;

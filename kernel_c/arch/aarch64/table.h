@@ -29,16 +29,10 @@ static inline paddr_t table_address(const pte_t *table)
     return (vaddr_t)table - KERNEL_BASE;
 }
 
-/* The table that an entry is of. */
-static inline pte_t *table_of(const pte_t *entry)
+/* The frame that counts for the table this is an entry of; NULL: it stays whatever it holds. */
+static inline struct frame *table_frame(const pte_t *entry)
 {
-    return (pte_t *)align_down((uintptr_t)entry, PAGE_SIZE);
-}
-
-/* The frame that counts for this table; NULL: the table stays whatever it holds. */
-static inline struct frame *table_frame(const pte_t *table)
-{
-    struct frame *frame = frame_of(table_address(table));
+    struct frame *frame = frame_of(table_address(entry));
 
     return frame != NULL && frame->purpose == FRAME_TABLE ? frame : NULL;
 }

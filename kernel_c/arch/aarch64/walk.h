@@ -17,6 +17,12 @@
  * end may be 0 where the kernel half ends.
  */
 
+/* A level of uk/arch/paging.h, which counts from the page up, as the Arm ARM counts. */
+static inline unsigned arm_level(unsigned level)
+{
+    return PTE_LEVEL_LAST - level;
+}
+
 static inline pte_t *walk_next(pte_t pte)
 {
     return table_at(pte_address(pte));
@@ -55,10 +61,13 @@ static inline vaddr_t walk_step(vaddr_t va, vaddr_t end, unsigned level)
     return boundary - 1 < end - 1 ? boundary : end;
 }
 
-/* The table's frame keeps count of its descriptors that are not zero. True: there are none left. */
-static inline bool walk_count(const pte_t *table, int entries)
+/*
+ * The frame of a table, of which this is any entry, keeps count of descriptors that are not zero.
+ * True: there are none left.
+ */
+static inline bool walk_count(const pte_t *entry, int entries)
 {
-    struct frame *frame = table_frame(table);
+    struct frame *frame = table_frame(entry);
 
     if (frame == NULL) {
         return false;

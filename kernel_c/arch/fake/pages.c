@@ -27,7 +27,7 @@ __pte_t vmm_arch_walk(const void *ctx, vaddr_t va, unsigned *level, vaddr_t *tab
 }
 
 /* The empty slot for va, with the tables above it. */
-static int make_slot(struct uk_pagetable *ctx, vaddr_t va, unsigned level, __pte_t **slot)
+int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
 {
     for (;;) {
         unsigned at = level;
@@ -50,16 +50,15 @@ static int make_slot(struct uk_pagetable *ctx, vaddr_t va, unsigned level, __pte
     }
 }
 
-int vmm_arch_slots(void *ctx, vaddr_t va, unsigned level, size_t *count, __pte_t **slots)
+size_t vmm_arch_slots_empty(const __pte_t *slot, vaddr_t va, unsigned level, size_t most)
 {
-    size_t most = min_size(*count, PT_PTES_PER_LEVEL - PT_Lx_IDX(va, level));
-    int status = make_slot(ctx, va, level, slots);
+    size_t run = 1;
 
-    *count = 1;
-    while (status == 0 && *count < most && entry_load(entry_behind(*slots, *count)) == 0) {
-        ++*count;
+    most = min_size(most, PT_PTES_PER_LEVEL - PT_Lx_IDX(va, level));
+    while (run < most && entry_load(entry_behind((__pte_t *)slot, run)) == 0) {
+        run++;
     }
-    return status;
+    return run;
 }
 
 void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level)
@@ -101,10 +100,10 @@ static int map_one(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_
            (!is_aligned(va | pa, PAGE_Lx_SIZE(*level)) || PAGE_Lx_SIZE(*level) > end - va)) {
         (*level)--;
     }
-    status = make_slot(context, va, *level, &slot);
+    status = vmm_arch_slot(context, va, *level, &slot);
     while (status == -EEXIST && *level > PAGE_LEVEL) { /* a table is there already */
         (*level)--;
-        status = make_slot(context, va, *level, &slot);
+        status = vmm_arch_slot(context, va, *level, &slot);
     }
     if (status == 0) {
         vmm_arch_slots_fill(slot, 1, pa, pte, *level);

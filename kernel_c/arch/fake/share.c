@@ -10,9 +10,8 @@ static int share_page(struct uk_pagetable *to, vaddr_t va, __pte_t pte, unsigned
 {
     paddr_t pa = ukarch_pte_paddr(pte);
     const struct frame *frame = frame_of(pa);
-    size_t count = 1;
     __pte_t *slot;
-    int status = vmm_arch_slots(to, va, level, &count, &slot);
+    int status = vmm_arch_slot(to, va, level, &slot);
 
     if (status != 0) {
         return status;

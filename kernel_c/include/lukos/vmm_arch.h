@@ -110,14 +110,14 @@ bool vmm_arch_pa_valid(paddr_t pa, size_t len);
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr);
 
 /*
- * Map a run of pages of one level in steps: find their slots, making tables as needed, then fill
- * them with memory from pa on, and publish what was filled, once for as many runs as there are.
- *
- * *count: the pages wanted, from that of va on; it receives how many slots in a row are empty, of those in
- * one table. -EEXIST: the first is not; -ENOMEM. Slots left unfilled are given up by
- * vmm_arch_pages_unmap().
+ * Map a run of pages of one level in steps: find the empty slot of the first, making tables as
+ * needed (-EEXIST, -ENOMEM), and how many of the `most` from there on are empty in a row, of those
+ * in one table; fill them with memory from pa on, which cannot fail; and publish what was filled,
+ * once for as many runs as there are. A slot left unfilled is given up by vmm_arch_pages_unmap(),
+ * which returns tables that hold nothing.
  */
-int vmm_arch_slots(void *ctx, vaddr_t va, unsigned level, size_t *count, __pte_t **slots);
+int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot);
+size_t vmm_arch_slots_empty(const __pte_t *slot, vaddr_t va, unsigned level, size_t most);
 void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level);
 void vmm_arch_publish(const void *ctx);
 
