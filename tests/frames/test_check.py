@@ -34,10 +34,10 @@ def test_a_damaged_free_block_is_seen(free_block, member, value):
 
 
 @pytest.mark.parametrize(
-    "purpose", ["FRAME_FREE", "FRAME_TABLE", "FRAME_OBJECT", "FRAME_REGION", "FRAME_PAGE"]
+    "purpose", ["FRAME_NONE", "FRAME_TABLE", "FRAME_OBJECT", "FRAME_REGION", "FRAME_PAGE"]
 )
 def test_a_wrong_count_is_seen(small_kernel, purpose):
-    """Of each purpose."""
+    """Of each purpose, and of all there are."""
     counts = small_kernel.variable("pool").by_purpose
     counts[getattr(small_kernel, purpose)] += 1
     assert not small_kernel.frames_check()
