@@ -67,7 +67,7 @@ void object_cache_init(struct object_cache *cache, const char *name, size_t size
 }
 
 /* The lowest free object of this word of a slab of the cache, which has one. */
-static inline void *slab_take(struct object_cache *cache, struct slab *slab, unsigned word)
+static inline void *slab_take(struct object_cache *cache, struct slab *slab, size_t word)
 {
     uint64_t free = slab->free[word];
     size_t index = word * 64 + (size_t)__builtin_ctzll(free);
