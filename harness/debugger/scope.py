@@ -19,6 +19,7 @@ _QUAD = Int("unsigned __int128", 16, signed=False)
 _GENERAL = re.compile(r"[xw]([12]?\d|30)|sp|pc|lr|fp|ip")
 _ALIASES = {"lr": "x30", "fp": "x29", "cpsr": "pstate"}
 _POINTERS = ("sp", "pc")
+_FLOATING = (*(f"q{number}" for number in range(32)), "fpcr", "fpsr")
 
 
 class KernelMemory:
@@ -251,13 +252,19 @@ class DebugScope:
         self.assign(register, number.to_bytes(sizeof(register.type), "little"))
 
     def call(self, function: str, arguments: list[Any]) -> CValue:
-        """Call a function of the kernel; it becomes part of history. Raises GuestError, and puts all back."""
+        """Call a function of the kernel; it becomes part of history. Raises GuestError, and puts all back.
+
+        What was interrupted for it finds its registers as they were, those too that a callee may use.
+        """
         if function not in self.image.functions:
             raise ExpressionError(f'No function "{function}" in this image.')
-        target = self.kernel.function(function)
+        target, registers = self.kernel.function(function), self.kernel.machine.registers
+        kept = {name: registers[name] for name in (*registers, *_FLOATING)}
         try:
             with self._timeline.changing():
                 result = target(*arguments)
+                for name, value in kept.items():
+                    registers[name] = value
         finally:
             self._changed()
         return self._result(target.prototype.return_type, result)

@@ -139,8 +139,8 @@ def test_finish_shows_the_value(say, debugger):
     say("tbreak arch_idle")
     say("run")
     say("call vmm_address_space_create()")
-    say("b object_alloc")
-    assert "object_alloc" in say("rc")
+    say("b vmm_arch_context_create")
+    assert "vmm_arch_context_create" in say("rc")
     text = say("finish")
     assert "Run till exit from #0" in text
     assert "Value returned is $2 = (void *) 0x" in text
@@ -230,6 +230,16 @@ def test_a_failed_call_leaves_no_trace(refuse, say, debugger):
     before = debugger.machine.memory.digest(), dict(debugger.machine.registers)
     assert "panic" in refuse("call frames_free(0x1000, 1)")
     assert (debugger.machine.memory.digest(), dict(debugger.machine.registers)) == before
+
+
+def test_a_call_disturbs_no_register(say, debugger):
+    """Not even those that a callee may use: what was interrupted for it goes on as it would have."""
+    say("tbreak vmm_init")
+    say("run")
+    say("stepi 5")
+    before = dict(debugger.machine.registers)
+    say("call vmm_last_error()")
+    assert dict(debugger.machine.registers) == before
 
 
 def test_a_call_can_be_walked_through_backwards(say, debugger):
