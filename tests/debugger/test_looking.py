@@ -233,6 +233,14 @@ def test_backtrace_and_frames(say, debugger):
     assert data[0]["function"] == "object_cache_init"
 
 
+def test_overview_names_every_command_and_says_what_it_does(say):
+    """In one sentence of its help, whatever brackets are in it."""
+    overview = " ".join(say("help").split())
+    for name, command in commands().items():
+        assert name in overview
+        assert " ".join(command.summary.split()) in overview, name
+
+
 def test_every_command_has_help_with_an_example(say):
     """Its own, complete, with an example that names it."""
     for name, command in commands().items():

@@ -61,7 +61,7 @@ def _table(chosen: list[Command]) -> RenderableType:
     table = grid("", "", "~")
     table.show_header = False
     for each in chosen:
-        table.add_row(f"  {each.name}", ", ".join(each.aliases[:2]), each.summary)
+        table.add_row(f"  {each.name}", ", ".join(each.aliases[:2]), Text(each.summary))
     return table
 
 

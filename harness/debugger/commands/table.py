@@ -73,8 +73,9 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """The first line of the help."""
-        return self.help.splitlines()[0]
+        """What the help says first: up to its first full stop, or to the syntax that follows a colon."""
+        sentence = " ".join(self.help.split()).split(". ")[0]
+        return sentence.split(": ")[0].removesuffix(".") + "."
 
 
 _COMMANDS: dict[str, Command] = {}
