@@ -171,7 +171,8 @@ class VmaTreeMachine(RuleBasedStateMachine):
         nodes = sorted(self.ranges.nodes, key=self.ranges.nodes.__getitem__)
         above = bisect.bisect_right(nodes, address, key=lambda node: self.ranges.nodes[node][1])
         expected = nodes[above] if above < len(nodes) else 0
-        assert self.guest.call("vma_tree_lower_bound", self.ranges.tree, address) == expected
+        for search in ("vma_tree_lower_bound", "vma_tree_seek"):
+            assert self.guest.call(search, self.ranges.tree, address) == expected
         hit = expected if expected and self.ranges.nodes[expected][0] <= address else 0
         assert self.guest.call("vma_tree_find", self.ranges.tree, address) == hit
 
