@@ -24,6 +24,7 @@ extern address_space_t *host_space[HOST_VASES]; /* NULL for the kernel's */
 #define HOST_KINDS 5
 #define HOST_KIND_FILE 4
 extern const struct uk_vma_ops *const host_kinds[HOST_KINDS];
+extern const struct uk_vma_ops *host_shared_kind; /* of mappings of shared memory */
 
 #define HOST_NAMES 3
 extern const char *const host_names[HOST_NAMES]; /* of VMAs; the first is none */

@@ -13,6 +13,7 @@ const char *const host_names[HOST_NAMES] = {NULL, "one", "two"};
 const struct uk_vma_ops *const host_kinds[HOST_KINDS] = {
     &uk_vma_anon_ops, &uk_vma_stack_ops, &uk_vma_dma_ops, &uk_vma_rsvd_ops, &uk_vma_file_ops,
 };
+const struct uk_vma_ops *host_shared_kind;
 const char *const host_paths[HOST_FILES] = {"/one", "/two", "/three"};
 paddr_t host_dma;
 char *host_buffer;
@@ -32,6 +33,31 @@ static void spaces_create(void)
     (void)vmm_address_space_activate(host_space[1]);
 }
 
+#define SHARED 2
+
+shared_memory_t **host_shared(uint64_t number)
+{
+    shared_memory_t **handles = (shared_memory_t **)(void *)(host_buffer + HOST_BUFFER_SIZE);
+
+    return &handles[number % SHARED];
+}
+
+/* The type is shared memory's own: seen in a mapping. */
+static void learn_shared_kind(struct uk_vas *vas)
+{
+    shared_memory_t **memory = host_shared(0);
+    __vaddr_t va = __VADDR_ANY;
+
+    if (shared_memory_create(PAGE_SIZE, memory) != 0 ||
+        shared_memory_map(vas, &va, PAGE_SIZE, PAGE_ATTR_PROT_RW, 0, NULL, *memory, 0) != 0) {
+        panic("no memory for shared memory");
+    }
+    host_shared_kind = uk_vma_find(vas, va)->ops;
+    (void)uk_vma_unmap(vas, va, PAGE_SIZE, 0);
+    (void)shared_memory_close(*memory);
+    *memory = NULL;
+}
+
 void host_start(size_t ram_size)
 {
     size_t metadata = frames_metadata_size(FAKE_RAM_BASE, FAKE_RAM_BASE + ram_size);
@@ -46,19 +72,11 @@ void host_start(size_t ram_size)
     vmm_arch_zero(vmm_arch_ram_address(host_buffer), HOST_BUFFER_SIZE + PAGE_SIZE);
     (void)vmm_address_space_activate(NULL);
     host_vas[0] = uk_vas_get_active();
+    learn_shared_kind(host_vas[0]);
     spaces_create();
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
         books[purpose] = frames_count(purpose);
     }
-}
-
-#define SHARED 2
-
-shared_memory_t **host_shared(uint64_t number)
-{
-    shared_memory_t **handles = (shared_memory_t **)(void *)(host_buffer + HOST_BUFFER_SIZE);
-
-    return &handles[number % SHARED];
 }
 
 static void shared_drop(void)

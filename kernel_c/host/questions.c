@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "lukos/frames.h"
 #include "lukos/objects.h"
+#include "lukos/vas.h"
 
 /* What a test asks about the state; and bugs to be made on purpose, for the sanitizers to see. */
 
@@ -28,7 +29,7 @@ void reply_add(struct reply *reply, uint64_t value)
     reply->values[reply->count++] = value;
 }
 
-/* The position in host_kinds; behind them all: a region. */
+/* The position in host_kinds; behind them all: a region, and shared memory. */
 static uint64_t kind_of(const struct uk_vma *vma)
 {
     uint64_t kind = 0;
@@ -36,7 +37,7 @@ static uint64_t kind_of(const struct uk_vma *vma)
     while (kind < HOST_KINDS && host_kinds[kind] != vma->ops) {
         kind++;
     }
-    return kind;
+    return vma->ops == host_shared_kind ? HOST_KINDS + 1 : kind;
 }
 
 /* The position in host_names; behind them all: the address. */
@@ -109,6 +110,18 @@ static void ask_frames(const uint64_t *a, struct reply *reply)
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
         reply_add(reply, frames_count(purpose));
     }
+}
+
+/* Of a VAS: pages that are resident, and VMAs. */
+static void ask_stats(const uint64_t *a, struct reply *reply)
+{
+    vas_stats_t *stats = (vas_stats_t *)(void *)host_buffer; /* where the kernel may write */
+
+    if (vas_stats(host_vas[a[0] % HOST_VASES], stats) != 0) {
+        panic("no counts of VAS %lu", (unsigned long)a[0]);
+    }
+    reply_add(reply, stats->resident);
+    reply_add(reply, stats->vmas);
 }
 
 static void ask_check(const uint64_t *a, struct reply *reply)
@@ -211,21 +224,14 @@ static void plant_stale(const uint64_t *a, struct reply *reply)
 }
 
 const struct operation host_questions[] = {
-    {"layout", ask_layout, {ARG_VAS}},
-    {"vmas", ask_vmas, {ARG_VAS}},
-    {"pages", ask_pages, {ARG_VAS}},
-    {"peek", ask_peek, {ARG_VALUE}},
-    {"frames", ask_frames, {ARG_END}},
-    {"check", ask_check, {ARG_END}},
-    {"agrees", ask_agrees, {ARG_VAS}},
-    {"file_name", ask_file_name, {ARG_SMALL}},
-    {"fill", run_fill, {ARG_VALUE, ARG_VALUE}},
-    {"struck", ask_struck, {ARG_END}},
-    {"destroy", run_destroy, {ARG_VAS}},
-    {"restart", run_reset, {ARG_END}},
-    {"plant_object", plant_object, {ARG_VALUE}},
-    {"plant_frame", plant_frame, {ARG_VALUE}},
-    {"plant_overflow", plant_overflow, {ARG_VALUE}},
+    {"layout", ask_layout, {ARG_VAS}},         {"vmas", ask_vmas, {ARG_VAS}},
+    {"pages", ask_pages, {ARG_VAS}},           {"peek", ask_peek, {ARG_VALUE}},
+    {"frames", ask_frames, {ARG_END}},         {"stats", ask_stats, {ARG_VAS}},
+    {"check", ask_check, {ARG_END}},           {"agrees", ask_agrees, {ARG_VAS}},
+    {"file_name", ask_file_name, {ARG_SMALL}}, {"fill", run_fill, {ARG_VALUE, ARG_VALUE}},
+    {"struck", ask_struck, {ARG_END}},         {"destroy", run_destroy, {ARG_VAS}},
+    {"restart", run_reset, {ARG_END}},         {"plant_object", plant_object, {ARG_VALUE}},
+    {"plant_frame", plant_frame, {ARG_VALUE}}, {"plant_overflow", plant_overflow, {ARG_VALUE}},
     {"plant_stale", plant_stale, {ARG_VALUE}},
 };
 const size_t host_question_count = ARRAY_SIZE(host_questions);

@@ -11,7 +11,7 @@ from tests.support.vmm import PAGE
 from tests.uk.driver import ANY, RW, Access, Page, Vma, status_name
 from tests.uk.machine_files import PATHS
 
-KINDS = ("anon", "stack", "dma", "rsvd", "file", "region")
+KINDS = ("anon", "stack", "dma", "rsvd", "file", "region", "shared")
 _ALLOCATORS = (None, "frames_alloc", "object_alloc")
 
 
@@ -79,6 +79,11 @@ class HostVas:
         """uk_vma_map_file(); (status, where). `file` is for the model."""
         return self.do_map("file", size, attr, at=at, flags=flags, pa=fd | offset << 32)
 
+    def do_shared(self, memory, size, attr, *, at=ANY, flags=0, name=0, offset=0):
+        """shared_memory_map(); (status, where). `memory` is the number of a handle."""
+        arguments = self.number, at, size, attr, flags, name, memory, offset // PAGE
+        return self.host.status("shared_map", *arguments)
+
     def do_unmap(self, va, size, flags=0):
         """uk_vma_unmap()."""
         return self.host.status("unmap", self.number, va, size, flags)[0]
@@ -140,7 +145,38 @@ class HostVas:
         """Frames in use: tables, objects, regions, pages."""
         return tuple(self.host("frames")[2:6])
 
+    def free_frames(self):
+        """Frames that nobody has."""
+        return self.host("frames")[0]
+
+    def stats(self):
+        """vas_stats(): the counts that do not tell how something came about."""
+        return dict(zip(("resident", "vmas"), self.host("stats", self.number), strict=True))
+
+    # -- copies -----------------------------------------------------------------------------------------
+
+    def run(self):
+        """Make this address space the one that accesses are made in."""
+        assert self.host.status("activate", self.number) == ("OK",)
+
+    def do_clone(self):
+        """vmm_address_space_clone() in the place of the other address space: the copy, or the error."""
+        [status] = self.host.status("clone", self.number)
+        return HostVas(self.host, 3 - self.number) if status == "OK" else status
+
+    def destroy(self):
+        """What comes of it: the place stays, for another copy."""
+        self.empty()
+
     # -- accesses ---------------------------------------------------------------------------------------
+
+    def write(self, va, value, who):
+        """8 bytes in this address space, as from EL0, from EL1, or by the copy functions of the VMM."""
+        if who == "copy_in":
+            self.host("fill", value, 0)
+            return self.host.status("copy_in", self.number, va, 8) == ("OK",)
+        self.run()
+        return self.user("w", va, value).outcome == "ok" if who == "user" else self.store(va, value)
 
     def user(self, access, va, value=0):
         """One access ("r", "w", "x") as from EL0."""
@@ -233,9 +269,23 @@ class HostGuest:
         self.names, self.types = [0, 1, 2], [0, 2]
         self.memory = host("layout", 0)[3]
         self.files = HostFiles(host)
+        self.family = 2
         self.vases = {"kernel": HostVas(host, 0), "user": HostVas(host, 1)}
         host("mark")
 
     def reset(self):
         """As it was."""
         self.host("reset")
+
+    def shared_memory(self, size):
+        """The number of a handle to new shared memory."""
+        assert self.host.status("shared_create", 0, size) == ("OK",)
+        return 0
+
+    def close_shared(self, memory):
+        """Give up such a handle."""
+        assert self.host.status("shared_close", memory) == ("OK",)
+
+    def word_at(self, pa):
+        """8 bytes of memory."""
+        return self.host("peek", pa)[0]

@@ -319,6 +319,10 @@ class Vas:
         counts = struct.unpack("<6Q", self._peek(self._by_purpose, 48))
         return tuple(counts[each] for each in self._purposes)
 
+    def free_frames(self):
+        """Frames that nobody has."""
+        return self.call("frames_count", self.kernel.FRAME_FREE)
+
     def books(self):
         """Everything that a call which failed must have left as it was."""
         leaves = [(leaf.va, leaf.pa, leaf.size, leaf.descriptor.raw) for leaf in self.leaves()]

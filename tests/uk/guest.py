@@ -21,8 +21,21 @@ class Guest:
         mair = kernel.machine.sysreg["MAIR_EL1"].to_bytes(8, "little")
         self.types = [mair.index(kind) for kind in (0xFF, 0x44)]  # Normal write-back and non-cacheable
         self.files = Files(kernel)
+        self.family = 4  # address spaces that are copies of each other, at most
         self.moment = kernel.snapshot()
 
     def reset(self):
         """As it was."""
         self.kernel.restore(self.moment)
+
+    def shared_memory(self, size):
+        """A handle to new shared memory."""
+        return driver.shared_memory(self.kernel, size)
+
+    def close_shared(self, memory):
+        """Give up such a handle."""
+        assert self.kernel.shared_memory_close(memory) == 0
+
+    def word_at(self, pa):
+        """8 bytes of memory."""
+        return int.from_bytes(self.kernel.machine.memory.read(pa, 8), "little")

@@ -373,11 +373,11 @@ class EngineMachine(RuleBasedStateMachine):
         assert objects <= self.books[1]
 
 
-def run_steps(guest, shard, shards, least, kind=EngineMachine):
+def run_steps(guest, shard, shards, least, kind=EngineMachine, how=SETTINGS):
     """At least so many steps of sequences that no other of `shards` runs; how many."""
     steps, turn = 0, 0
     while steps < least:  # Hypothesis may stop before it has made all examples
         machine = seed(turn * shards + shard)(type("Machine", (kind,), {"guest": guest, "steps": 0}))
-        run_state_machine_as_test(machine, settings=SETTINGS)
+        run_state_machine_as_test(machine, settings=how)
         steps, turn = steps + machine.steps, turn + 1
     return steps
