@@ -62,6 +62,7 @@ def space_data(view: SpaceView) -> Json:
         "regions": [_region(each) for each in view.regions],
         "runs": runs_data(view.runs),
         "tables": [_table(node) for node in view.tree.all()],
+        "counts": view.counts,
     }
 
 

@@ -56,6 +56,10 @@ def summary(view: SpaceView) -> Text:
     text = Text(f"{facts(view.regime)}, ASID {view.regime.asid}\n")
     text.append(f"{words.plural(len(view.regions), 'region')}; ")
     text.append(f"{words.counts(view.pages)} mapped; {words.plural(view.tree.count, 'table')}")
+    if view.counts:
+        resident = words.plural(view.counts["resident"], "resident frame")
+        text.append(f"\n{words.plural(view.counts['vmas'], 'VMA')}; {resident}; ")
+        text.append(f"faults: {words.faults(view.counts)}")
     for memory, is_global in sorted({(run.memory, run.is_global) for run in view.runs}):
         text.append(f"\nmemory: {memory}, {'global' if is_global else 'not global (nG)'}")
     return text

@@ -14,6 +14,7 @@ from harness.report.tree import Counts, TableNode, leaf_counts, table_tree
 
 PREFIX = "AS_REGION_"
 _BUDGET = 1_000_000  # instructions of one call that only looks
+_NEEDED_COUNTS = ("vmm_address_space_vas", "vas_stats")
 _NEEDED = ("vmm_address_space_next", "vmm_address_space_region_next")
 
 
@@ -43,6 +44,8 @@ class SpaceView:
     regions: tuple[RegionView, ...]
     runs: tuple[Run, ...]
     tree: TableNode
+    counts: dict[str, int]
+    """The kernel's own (`vas_stats_t` in lukos/vas.h), by name; empty for a kernel that counts nothing."""
 
     @property
     def pages(self) -> Counts:
@@ -80,7 +83,17 @@ def view_space(kernel: Kernel, space: Any) -> SpaceView:
         regions=tuple(_regions(kernel, space, tables)),
         runs=tuple(tables.runs()),
         tree=table_tree(tables.regime, kernel.machine.memory.read),
+        counts=_counts(kernel, space),
     )
+
+
+def _counts(kernel: Kernel, space: Any) -> dict[str, int]:
+    if not all(name in kernel.image.functions for name in _NEEDED_COUNTS):
+        return {}
+    vas, found = (kernel.function(name) for name in _NEEDED_COUNTS)
+    out = kernel.new("vas_stats_t")
+    status = found(vas(space, budget=_BUDGET), out, budget=_BUDGET)
+    return {} if status else {name: int(value) for name, value in out.as_dict().items()}
 
 
 def _regions(kernel: Kernel, space: Any, tables: Tables) -> Iterator[RegionView]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.text import Text
 
 from harness.arch.permissions import Permissions, Rights
@@ -25,7 +27,7 @@ def va_digits(regime: Regime) -> int:
 
 def counts(pages: Counts) -> str:
     """Pages by size, as "3 x 4K, 1 x 2M"; "-" for none."""
-    return ", ".join(f"{count} x {format_size(size)}" for size, count in pages) or "-"
+    return ", ".join(f"{count} x {format_size(size)}" for size, count in pages) or "none"
 
 
 def levels(pages: Counts, regime: Regime) -> str:
@@ -61,3 +63,9 @@ def short_memory(memory: str) -> str:
 def plural(count: int, noun: str) -> str:
     """ "1 table", "2 tables"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def faults(found: Mapping[str, int]) -> str:
+    """What accesses found missing, of the counts of an address space: "3 read, 1 refused"."""
+    kinds = {name.removeprefix("faults_"): n for name, n in found.items() if name.startswith("faults_")}
+    return ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n) or "none"

@@ -126,6 +126,19 @@ def test_tables_outside_memory_are_named(kernel: Kernel, view: SpaceView) -> Non
     assert [node.cut for node in broken.all() if node.cut] == ["not in memory"]
 
 
+def test_the_kernels_counts_are_shown(kernel: Kernel, address_space: Any) -> None:
+    """VMAs, resident frames and faults by kind, as vas_stats() has them after two accesses."""
+    vas, at = kernel.vmm_address_space_vas(address_space), kernel.new("__vaddr_t", 1 << 36)
+    ops = kernel.variable("uk_vma_anon_ops")
+    assert kernel.uk_vma_map(vas, at, 0x4000, kernel.PAGE_ATTR_PROT_RW, 0, None, ops, None) == 0
+    assert kernel.vmm_address_space_activate(address_space) == 0
+    assert [kernel.fault_resolve((1 << 36) + page * 0x1000, 5, None) for page in range(3)] == [0] * 3
+    assert kernel.fault_resolve(1 << 35, 4, None) != 0
+    found = view_space(kernel, address_space)
+    assert "\n1 VMA; 3 resident frames; faults: 3 write, 1 refused\n" in plain(space_report(found))
+    assert space_data(found)["counts"]["faults_write"] == found.counts["frames_anonymous"] == 3
+
+
 def test_json_survives_a_round_trip(kernel: Kernel, view: SpaceView) -> None:
     """Reports for programs hold nothing but JSON, with the numbers of the report for people."""
     data = json.loads(json.dumps([space_data(view), tables_data(kernel.tables())]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.trace import tracing
 from tests.support.vmm import PAGE
 from tests.uk.driver import (
     DONTNEED,
@@ -69,6 +70,19 @@ def test_user_gets_neighbours(vas, access):
     assert vas.user(access, VA + 9 * PAGE, 5).outcome == "ok"
     assert numbers(vas, VA) == list(range(8, 16))
     assert vas.words(*(VA + number * PAGE for number in (8, 10, 15))) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("pages", [1, 2, 64])
+def test_neighbours_are_published_like_the_page(vas, pages):
+    """The page that is waited for, then the rest of the window, by one DSB and ISB each; no TLBI."""
+    vas.map("anon", 128 * PAGE, at=VA)
+    vas.load(VA + 127 * PAGE)  # the tables
+    around(vas, pages)
+    with tracing(vas.kernel) as trace:
+        vas.load(VA + pages // 2 * PAGE)
+    rest = [f"make {pages - 1}", "dsb ishst", "isb"] if pages > 1 else []
+    assert trace.script == ["make 1", "dsb ishst", "isb", *rest]
+    assert len(numbers(vas, VA)) == pages + 1
 
 
 def test_window_ends_with_the_vma(vas):

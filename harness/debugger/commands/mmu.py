@@ -25,6 +25,7 @@ from harness.report.listing import Listing, facts, grid
 from harness.report.space import regions as regions_report
 from harness.report.space import summary
 from harness.report.spaces import SpaceView, has_spaces, live_spaces, view_space
+from harness.report.words import faults
 
 if TYPE_CHECKING:
     from harness.debugger.session import Debugger
@@ -216,12 +217,14 @@ def spaces(debugger: Debugger, _arguments: Arguments) -> Result:
     if not views:
         return Result("No address space is alive.", [])
     ttbr0 = debugger.machine.sysreg["TTBR0_EL1"] & ~(0xFFFF << 48 | 1)
-    table = grid("", "id", "ASID", "root", ">regions", ">tables", "mapped")
+    table = grid("", "id", "ASID", "root", ">regions", ">tables", "mapped", ">VMAs", ">resident", "faults")
     for view in views:
         live = "*" if view.regime.table_base == ttbr0 else ""
         table.add_row(
             *(live, str(view.id), str(view.regime.asid), f"{view.regime.table_base:#x}"),
             *(str(len(view.regions)), str(view.tree.count), tables_view.size_of(view.mapped)),
+            *(str(view.counts.get(name, "-")) for name in ("vmas", "resident")),
+            faults(view.counts),
         )
     return Result(table, [space_data(view) for view in views])
 
