@@ -27,7 +27,7 @@ def va_digits(regime: Regime) -> int:
 
 def counts(pages: Counts) -> str:
     """Pages by size, as "3 x 4K, 1 x 2M"; "-" for none."""
-    return ", ".join(f"{count} x {format_size(size)}" for size, count in pages) or "none"
+    return ", ".join(f"{count} x {format_size(size)}" for size, count in pages) or "-"
 
 
 def levels(pages: Counts, regime: Regime) -> str:

@@ -199,7 +199,7 @@ def test_spaces_regions_and_frames(idle, say, debugger):
     """The kernel's own books; asking it leaves no trace."""
     before = debugger.timeline.now, debugger.machine.memory.digest(), dict(debugger.machine.registers)
     assert [space["id"] for space in json.loads(say("spaces --json"))] == [1]
-    assert say("spaces").split()[:9] == "id ASID root regions tables mapped VMAs resident faults".split()
+    assert say("spaces").split()[6:10] == ["VMAs", "resident", "faults", "1"]
     [space] = json.loads(say("regions 1 --json"))
     assert space["counts"]["vmas"] == len(space["regions"])
     pa = space["regions"][0]["pa"]
