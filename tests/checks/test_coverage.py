@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -191,6 +193,20 @@ def test_failing_assertions_are_no_outcomes(booted: tuple[ElfImage, Coverage]) -
     found = [outcome for outcome in lock.outcomes if outcome.line == line]
     assert {outcome.truth for outcome in found} == {found[0].truth}
     assert booted[1].assertions >= len(found)
+
+
+def test_copies_of_a_loops_condition_are_one_branch(booted: tuple[ElfImage, Coverage]) -> None:
+    """However often the compiler has written it; the conditions of a switch stay apart."""
+    places = Counter(
+        (path, outcome.line, outcome.column, outcome.test)
+        for path, each in booted[1].files.items()
+        for outcome in each.outcomes
+    )
+    texts = {place: source_lines(place[0])[place[1] - 1].strip() for place in places}
+    loops = [n for place, n in places.items() if re.fullmatch(r"(for|while) \([^&|?A-Z]*", texts[place])]
+    assert len(loops) > 20
+    assert set(loops) <= {1, 2}
+    assert max(n for place, n in places.items() if "switch" in texts[place]) > 2
 
 
 def test_images_add_up(booted: tuple[ElfImage, Coverage]) -> None:

@@ -90,6 +90,45 @@ def test_particular_texts(guest, form, arguments, expected):
     assert formatted(guest, form, *arguments) == (expected, len(expected))
 
 
+@pytest.mark.parametrize("size", sorted(BITS))
+@pytest.mark.parametrize("letter", "diuxX")
+def test_numbers_are_taken_from_registers_and_then_from_the_stack(guest, size, letter):
+    """Three of the eight registers have the other arguments; each number of ten is another one."""
+    values = [3 + 10 * number for number in range(10)]
+    text = " ".join(f"%{letter}" % value for value in values)
+    assert formatted(guest, " ".join([f"%{size}{letter}"] * 10), *values) == (text, len(text))
+
+
+@pytest.mark.parametrize(
+    ("form", "arguments"),
+    [
+        ("%c", [(65 + n,) for n in range(10)]),
+        ("%s", [(bytes([65 + n]) * 3,) for n in range(10)]),
+        ("%*d", [(6 - n, n) for n in range(10)]),
+        ("%-*d|", [(n, n) for n in range(10)]),
+        ("%.*s", [(n, b"0123456789") for n in range(10)]),
+    ],
+)
+def test_other_arguments_are_taken_so_too(guest, form, arguments):
+    """Characters, texts, widths and precisions."""
+    flat = [each for group in arguments for each in group]
+    text = "".join(form % tuple(a.decode() if isinstance(a, bytes) else a for a in g) for g in arguments)
+    assert formatted(guest, form * 10, *flat) == (text, len(text))
+
+
+def test_pointers_are_taken_so_too(guest):
+    """With all their digits."""
+    pointers = [0x1000 + n for n in range(10)]
+    text = "".join(f"{pointer:#018x}" for pointer in pointers)
+    assert formatted(guest, "%p" * 10, *pointers) == (text, len(text))
+
+
+def test_letters_that_are_no_conversion_are_text(guest):
+    """Every byte but those that begin, are part of, or end one."""
+    for letter in (chr(code) for code in range(1, 128) if chr(code) not in "diuxXpsc%-0123456789*.lzthj"):
+        assert formatted(guest, f"%{letter}<%d", 7) == (f"%{letter}<7", 4)
+
+
 @pytest.mark.parametrize("size", range(8))
 def test_text_is_cut_to_the_buffer(guest, size):
     """With a NUL always, and the length it would have had."""

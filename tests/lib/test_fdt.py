@@ -29,6 +29,9 @@ def build_blob(*, version=17):
         "/pci/fits@1": {"reg": [0, 1, 8, 0, 16]},
         "/pci/wide@2": {"reg": [1, 0, 8, 0, 16]},
         "/pci/odd@3": {"reg": [0, 1, 8, 0]},
+        "/large": {"#address-cells": 1, "#size-cells": 3},
+        "/large/size@1": {"reg": [8, 1, 0, 16]},
+        "/odd@1@2": {"number": [1, 2, 3]},
         "/many": {"#address-cells": 5},
         "/many/node": {"reg": [0, 0, 0, 0, 0, 0]},
         "/none": {"#address-cells": 0, "#size-cells": 0},
@@ -135,7 +138,7 @@ def test_nodes_are_those_of_the_library(tree):
             compare(child, other)
 
     compare(0, fdt.parse_dtb(BLOB).root)
-    assert met == 18
+    assert met == 21
 
 
 def test_paths_match_with_and_without_unit(tree):
@@ -146,7 +149,8 @@ def test_paths_match_with_and_without_unit(tree):
     assert tree.name(tree.path("/pl011@9040000")) == "pl011@9040000"
     assert tree.name(tree.path("/cpus/cpu@1")) == "cpu@1"
     assert tree.path("/pl011@9000000:115200") == tree.path("/pl011")
-    for missing in ("/pl01", "/pl011@9", "/cpus/cpu@2", "/memory/x"):
+    assert tree.name(tree.path("/odd")) == "odd@1@2"
+    for missing in ("/pl01", "/pl011@9", "/odd@1", "/cpus/cpu@2", "/memory/x"):
         assert tree.path(missing) == ENOENT
     assert tree.path("memory") == tree.path("") == EINVAL
 
@@ -172,7 +176,19 @@ def test_reg_honours_the_parents_cells(tree):
     assert tree.numbers("fdt_reg", tree.path("/pci/fits"), 0) == ((1 << 32) + 8, 16)
 
 
-@pytest.mark.parametrize("path", ["/pci/wide", "/pci/odd", "/many/node", "/none/node"])
+def test_reg_gives_what_is_asked_for(tree):
+    """Either number may be left out."""
+    node = tree.path("/memory")
+    for wanted in (0, 1):
+        tree.guest.write(tree.out, b"\xcc" * 16)
+        outs = [tree.out + 8 * number if number == wanted else 0 for number in (0, 1)]
+        assert tree.node("fdt_reg", node, 0, *outs) == 0
+        found = struct.unpack("<2Q", tree.guest.read(tree.out, 16))
+        assert found[wanted] == (0x40000000, 0x1_80000000)[wanted]
+        assert found[1 - wanted] == 0xCCCCCCCC_CCCCCCCC
+
+
+@pytest.mark.parametrize("path", ["/pci/wide", "/large/size", "/pci/odd", "/many/node", "/none/node"])
 def test_reg_that_makes_no_sense_is_refused(tree, path):
     """More than 64 bits; a broken last entry; more cells than there are; none."""
     assert tree.numbers("fdt_reg", tree.path(path), 0) == EINVAL
@@ -187,7 +203,9 @@ def test_numbers_and_texts_are_checked_for_their_size(tree):
     assert tree.numbers("fdt_u64", chosen, "linux,initrd-end", form="Q") == EINVAL
     assert tree.numbers("fdt_u32", soc, "big", form="I") == EINVAL
     assert tree.numbers("fdt_u64", soc, "big", form="Q") == ((1 << 32) + 2,)
-    assert tree.numbers("fdt_u32", soc, "none", form="I") == ENOENT
+    for function, form in (("fdt_u32", "I"), ("fdt_u64", "Q"), ("fdt_number", "Q")):
+        assert tree.numbers(function, soc, "none", form=form) == ENOENT
+    assert tree.numbers("fdt_number", tree.path("/odd"), "number", form="Q") == EINVAL
     stdout = tree.guest.call("fdt_string", tree.fdt, chosen, tree.guest.place(b"stdout-path\0"))
     assert tree.text(stdout) == "/pl011@9000000:115200"
     assert tree.guest.call("fdt_string", tree.fdt, soc, tree.guest.place(b"letters\0")) == 0
@@ -208,6 +226,22 @@ def test_offsets_that_are_no_nodes_are_refused(tree):
         assert tree.name(node) is None
         assert tree.value(node, "reg") is None
         assert tree.numbers("fdt_reg", node, 0) == EINVAL
+        if node >= 0:
+            assert tree.node("fdt_next_compatible", node, "arm,pl011") == EINVAL
+
+
+@pytest.mark.parametrize("cut", [0, 4, 8])
+def test_what_is_no_node_has_no_parent(guest, cut):
+    """A value that looks like one: whether the walk ends at the root or where the tree is cut."""
+    [size] = struct.unpack(">I", BLOB[36:40])
+    node = b"\0\0\0\1\0\0\0\0"
+    blob = BLOB.replace(struct.pack(">2I", 1, 2), node, 1)
+    assert blob != BLOB
+    tree = Tree(guest, put(blob, 36, size - cut))
+    [structure] = struct.unpack(">I", BLOB[8:12])
+    inside = blob.index(node, structure + 8) - structure
+    assert tree.name(inside) == ""
+    assert tree.node("fdt_parent", inside) == EINVAL
 
 
 def put(blob, offset, word):
@@ -224,6 +258,8 @@ def put(blob, offset, word):
         (put(BLOB, 4, 39), EINVAL),
         (put(BLOB, 8, len(BLOB) + 4), EINVAL),
         (put(BLOB, 8, 0xFFFFFFFC), EINVAL),
+        (put(BLOB, 8, struct.unpack(">I", BLOB[8:12])[0] + 2), EINVAL),
+        (put(BLOB, 16, struct.unpack(">I", BLOB[16:20])[0] + 4), EINVAL),
         (put(BLOB, 12, 0xFFFFFFFF), EINVAL),
         (put(BLOB, 16, 0xFFFFFFF8), EINVAL),
         (put(BLOB, 20, 15), EINVAL),

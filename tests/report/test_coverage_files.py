@@ -77,12 +77,25 @@ def test_json_has_totals_and_what_is_missing(coverage: Coverage, tmp_path: Path)
     """With the reason, where one is known."""
     reasons = Reasons((Reason(FIRST, "panic", "", "nobody panics"),))
     data = json.loads(written("json", coverage, tmp_path, reasons))
-    assert data.items() >= json.loads(written("totals", coverage, tmp_path)).items()
+    assert data.items() >= json.loads(written("totals", coverage, tmp_path, reasons)).items()
     assert data["lines"] == {"reached": 4, "total": 5, "percent": 80.0}
     assert [(each["file"], each["reason"]) for each in data["missing"]] == [
         (FIRST, "nobody panics"),
         (SECOND, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("explained", "left"), [((), (1, 1)), ((FIRST,), (0, 1)), ((SECOND,), (1, 0)), ((FIRST, SECOND), (0, 0))]
+)
+def test_totals_count_what_nobody_has_explained(
+    coverage: Coverage, tmp_path: Path, explained: tuple[str, ...], left: tuple[int, int]
+) -> None:
+    """Lines and branch outcomes apart."""
+    names = {FIRST: "panic", SECOND: "status_name"}
+    reasons = Reasons(tuple(Reason(path, names[path], "", "why") for path in explained))
+    data = json.loads(written("totals", coverage, tmp_path, reasons))
+    assert data["without_reason"] == dict(zip(("lines", "branches"), left, strict=True))
 
 
 class Page(HTMLParser):

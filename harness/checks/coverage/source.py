@@ -4,11 +4,12 @@
 A line counts when a statement of it starts somewhere in the code, and is reached when one of these addresses
 was executed, inlined copies included, or a call that belongs to it: calls are not moved, but equal ends of
 different ways may be made one, behind the start of the statement. A conditional branch belongs to the line of
-its instruction; it has two outcomes.
+its instruction; it has two outcomes. Copies that the compiler has made of it are one branch.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator
@@ -16,18 +17,22 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from harness.arch.a64 import condition
-from harness.checks.coverage.fatal import Assertions
+from harness.checks.coverage.fatal import Assertions, source_lines
 from harness.checks.coverage.program import Program
 from harness.checks.coverage.reached import Reached, reach
 from harness.checks.coverage.recorder import Step
 from harness.image import ElfImage, SourceLocation
+
+# What makes conditions, seen or inside of a macro: where a line has none of it, it has one condition at most.
+_SEVERAL = re.compile(r"&&|\|\||\?|\bswitch\b|\b[A-Z][A-Z0-9_]+\(")
 
 
 class Outcome(NamedTuple):
     """One of the two ways on from a conditional branch: `truth` is that of the condition it tests.
 
     Copies that inlining has made of a branch, here and in other images, are one, whichever way round the
-    compiler has turned them. `ordinal` tells apart what is at one place in one copy.
+    compiler has turned them. `ordinal` tells apart what is at one place in one copy: other conditions. Where
+    the line has no other they are copies, too, as that before a loop of the condition behind it.
     """
 
     line: int
@@ -148,14 +153,20 @@ def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: 
         test, truth = condition(program.word(address))
         place = (location.line, location.column, test)
         copy = (place, *_copy(program.image, address, location))
+        ordinal = 0 if _has_one_condition(location) else seen[copy]
         each.owners.setdefault(location.line, owners.of(address, location))
         for taken in (True, False):
             if assertions.fails(address, taken, location):
                 coverage.assertions += 1
                 continue
-            outcome = Outcome(*place, seen[copy], truth == taken)
+            outcome = Outcome(*place, ordinal, truth == taken)
             each.outcomes[outcome] = (address, taken) in found.outcomes or each.outcomes.get(outcome, False)
         seen[copy] += 1
+
+
+def _has_one_condition(location: SourceLocation) -> bool:
+    lines = source_lines(location.file)
+    return location.line <= len(lines) and _SEVERAL.search(lines[location.line - 1]) is None
 
 
 def _copy(image: ElfImage, address: int, location: SourceLocation) -> tuple[Hashable, ...]:

@@ -19,7 +19,7 @@ _FORMATS: dict[str, Callable[[Coverage, Reasons], str]] = {
     "lcov": lambda coverage, _reasons: lcov(coverage),
     "cobertura": lambda coverage, _reasons: cobertura(coverage),
     "html": page,
-    "totals": lambda coverage, _reasons: json.dumps(totals(coverage), indent=1) + "\n",
+    "totals": lambda coverage, reasons: json.dumps(totals(coverage, reasons), indent=1) + "\n",
     "json": lambda coverage, reasons: json.dumps(coverage_data(coverage, reasons), indent=1) + "\n",
 }
 

@@ -14,7 +14,7 @@ def coverage_data(coverage: Coverage, reasons: Reasons) -> dict[str, Any]:
     """Totals, files, and what is not reached with its reason."""
     found = list(missing(coverage))
     return {
-        **totals(coverage),
+        **totals(coverage, reasons),
         "files": {
             path: {"lines": _ratio(coverage.lines([path])), "branches": _ratio(coverage.branches([path]))}
             for path in sorted(coverage.files)
@@ -32,13 +32,21 @@ def coverage_data(coverage: Coverage, reasons: Reasons) -> dict[str, Any]:
     }
 
 
-def totals(coverage: Coverage) -> dict[str, Any]:
-    """The figures of the whole: ratios, and the outcomes that are failures of assertions."""
+def totals(coverage: Coverage, reasons: Reasons) -> dict[str, Any]:
+    """The figures of the whole: ratios, failures of assertions, and what is missing without a reason."""
+    unexplained = {(each.file, each.line) for each in missing(coverage) if reasons.of(each) is None}
+    files = coverage.files.items()
+    lines = [(path, line) for path, each in files for line, hit in each.lines.items() if not hit]
+    outcomes = [(path, found.line) for path, each in files for found, hit in each.outcomes.items() if not hit]
     return {
         "lines": _ratio(coverage.lines()),
         "branches": _ratio(coverage.branches()),
         "instructions": _ratio(coverage.instructions),
         "assertions": coverage.assertions,
+        "without_reason": {
+            "lines": sum(place in unexplained for place in lines),
+            "branches": sum(place in unexplained for place in outcomes),
+        },
     }
 
 
