@@ -8,7 +8,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.checks.coverage import Program, Recorder, reach
 from harness.checks.coverage.reasons import Reasons
-from harness.checks.mutation.campaign import Campaign, Journal, Verdict
+from harness.checks.mutation.campaign import Campaign, Journal, Verdict, digest
 from harness.checks.mutation.mutants import KINDS, Kind, Mutant, mutants
 from harness.checks.mutation.selection import Selection
 from harness.cli.options import DEFAULT_ELF, elf_option, json_option, load
@@ -125,7 +126,7 @@ def choose(
 def _run(program: Program, chosen: list[Mutant], paths: Sequence[str], jobs: int, folder: Path) -> Journal:
     elf = program.image.path
     contents = elf.read_bytes()
-    tests_file = _map(elf, contents, paths, folder)
+    tests_file = _map(elf, contents, paths, folder, jobs)
     selection = Selection.load(program, tests_file)
     journal = Journal(folder / "journal.jsonl", contents, tests_file.read_bytes())
     campaign = Campaign(elf, paths, selection, _boot(program), journal, folder / "workers.log")
@@ -144,16 +145,16 @@ def _run(program: Program, chosen: list[Mutant], paths: Sequence[str], jobs: int
     return journal
 
 
-def _map(elf: Path, contents: bytes, paths: Sequence[str], folder: Path) -> Path:
+def _map(elf: Path, contents: bytes, paths: Sequence[str], folder: Path, jobs: int) -> Path:
     """Which test executes what: by a run of all of them, unless that is known of this very image."""
-    name = Journal.digest(contents, *(path.encode() for path in paths))
+    name = digest(contents, *(path.encode() for path in paths), *_sources(paths))
     file = folder / f"tests-{name[:16]}.json"
     if file.is_file():
         return file
     folder.mkdir(parents=True, exist_ok=True)
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kernel-elf", str(elf)),
-        *(f"--kernel-cov=tests:{file}", *paths),
+        *(f"--kernel-cov=tests:{file}", *(("-n", str(jobs)) if find_spec("xdist") else ()), *paths),
     ]
     click.echo(f"which test executes what: {' '.join(command[1:])}", err=True)
     log = folder / "tests.log"
@@ -164,6 +165,14 @@ def _map(elf: Path, contents: bytes, paths: Sequence[str], folder: Path) -> Path
     if done.returncode:
         click.echo(f"tests that fail without any mutant are left out; see {log}", err=True)
     return file
+
+
+def _sources(paths: Sequence[str]) -> Iterator[bytes]:
+    """The tests, and what lies beside them."""
+    folders = {Path(path.partition("::")[0]).resolve().parent for path in paths}
+    for folder in sorted(folders):
+        for file in sorted(folder.rglob("*.py")):
+            yield file.read_bytes()
 
 
 def _boot(program: Program) -> frozenset[int]:

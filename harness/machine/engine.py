@@ -118,6 +118,11 @@ class Engine:
         self._layout = layout
         self._counter = ctypes.c_uint64.from_address(self._structure() + layout.counter)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there still is a CPU."""
+        return self._uc is not None
+
     def _structure(self) -> int:
         return int(self._cpu._uch.value or 0)
 

@@ -373,6 +373,19 @@ class Machine:
         self.events.restore(snapshot.listeners)
         self._last_pages = snapshot.pages
 
+    def patch(self, pa: int, data: bytes) -> None:
+        """Change the program: memory at `pa`, now and in all snapshots in which the guest has not written
+        the page. What is known of the old instructions, for events, stays: barriers are not for this.
+        """
+        self._refuse_while_running("change the program")
+        self._ram.write_base(pa - RAM_BASE, data)
+        self._forget_code([(pa - RAM_BASE, pa - RAM_BASE + len(data))])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self._engine.is_open
+
     def _forget_code(self, runs: list[tuple[int, int]]) -> None:
         """Drop translated code of what has changed; that of all other memory stays good."""
         if len(runs) > _FLUSH_RUNS or sum(end - start for start, end in runs) > _FLUSH_BYTES:

@@ -51,8 +51,12 @@ class Ram:
         self._map = mmap.mmap(self._memfd, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         self._anchor: ctypes.c_char | None = ctypes.c_char.from_buffer(self._map)
         self.host_address = ctypes.addressof(self._anchor)
-        self._pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._open_pagemap()
         self._scan_supported = True
+
+    def _open_pagemap(self) -> None:
+        """It is of this process: a child that was forked has to open its own."""
+        self._pagemap, self._process = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC), os.getpid()
 
     def close(self) -> None:
         """Give the memory back. Nothing may use `host_address` any more."""
@@ -73,6 +77,12 @@ class Ram:
     def write(self, offset: int, data: bytes) -> None:
         """Store bytes; translated code of them, if any, is not the business of this room."""
         self._map[offset : offset + len(data)] = data
+
+    def write_base(self, offset: int, data: bytes) -> None:
+        """Store bytes in the base and in the present contents."""
+        os.pwrite(self._memfd, data, offset)
+        if self.read(offset, len(data)) != data:  # the guest has a copy of its own
+            self.write(offset, data)
 
     # -- states -------------------------------------------------------------------------------------
 
@@ -135,6 +145,9 @@ class Ram:
 
     def dirty_runs(self) -> list[tuple[int, int]]:
         """The runs [start, end) of pages that were written since the base was set."""
+        if self._process != os.getpid():
+            os.close(self._pagemap)
+            self._open_pagemap()
         if self._scan_supported:
             try:
                 return self._scan()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,14 +98,14 @@ class CoveragePlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Note what each test has added; one that fails says nothing about what it needs."""
-        start, failed = perf_counter(), item.session.testsfailed
+        start, failed = process_time(), item.session.testsfailed
         result = yield
         steps = {path: recorder.take() for path, recorder in self._recorders.items()}
         for path, found in steps.items():
             self._seen[path] |= found
         if self._wants_tests and any(steps.values()) and item.session.testsfailed == failed:
             self._by_test[item.nodeid] = {
-                "seconds": round(perf_counter() - start, 4),
+                "seconds": round(process_time() - start, 4),
                 "steps": {path: sorted(found) for path, found in steps.items() if found},
             }
         return result

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A run that tests mutants, one after the other, at the command of `python -m harness mutants`.
 
-Tests are collected once. For each mutant every kernel is booted afresh from an image with the changed
-instruction, and the tests asked for run until the first one fails.
+Tests are collected once, and the kernels that fixtures keep for a whole session are booted once. Each mutant
+is judged by a child that is forked from there, so that whatever it breaks goes with it: its word is put into
+the memory of those kernels, and the tests asked for run until the first one fails. Where the instruction has
+been executed at boot, or the machine has hooks for it, the child boots kernels of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import gc
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from harness.machine import Machine
 
 _SMALL = 256 << 20  # RAM of the kernel whose state after boot is compared
+
+Items = dict[str, pytest.Item]
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -54,6 +64,13 @@ def _make_random_tests_quick() -> None:
     settings.load_profile("mutants")
 
 
+class _End(pytest.Item):
+    """What "follows" the last test: with it, pytest keeps what belongs to the session, and nothing else."""
+
+    def runtest(self) -> None:
+        """It never runs."""
+
+
 class Worker:
     """One process of a campaign."""
 
@@ -62,7 +79,8 @@ class Worker:
     ) -> None:
         self._config, self._pipe, self._close_kernels = config, pipe, close_kernels
         self._path = settings_of(config).targets[0].path
-        self._limit = 0
+        self._limit = 1 << 62
+        self._machines: list[Machine] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -74,8 +92,12 @@ class Worker:
         self._stand_in(ElfImage)
         attachments.append(self._attach)
         items = {item.nodeid: item for item in session.items}
-        with Connection(self._pipe) as campaign:
-            self._serve(campaign, session, items)
+        self._end = _End.from_parent(session, name="end")
+        with Connection(self._pipe) as campaign, suppress(EOFError):
+            self._warm_up([items[name] for name in campaign.recv() if name in items])
+            campaign.send(len(items))
+            while True:
+                campaign.send(self._judge(session, items, campaign.recv()))
         attachments.remove(self._attach)
         return True
 
@@ -84,58 +106,107 @@ class Worker:
         read, path = images.load, self._path
         images.load = lambda file: self._image if Path(file) == path else read(file)  # type: ignore[assignment,method-assign]
 
-    def _attach(self, machine: Machine, _image: ElfImage) -> None:
+    def _attach(self, machine: Machine, image: ElfImage) -> None:
         machine.budget_limit = self._limit
+        if image is self._original:
+            self._machines.append(machine)
 
-    def _serve(
-        self, campaign: Connection[Any, Any], session: pytest.Session, items: dict[str, pytest.Item]
+    def _warm_up(self, items: Sequence[pytest.Item]) -> None:
+        """Boot what stays, and do what is done once, by running tests on the original."""
+        self._first_failure(items)
+        self._good = self._booted()
+        self._machines = [each for each in self._machines if each.is_open]
+        gc.collect()
+        gc.freeze()  # what is there by now is not touched in the children by looking for garbage
+
+    # -- one mutant -----------------------------------------------------------------------------------------
+
+    def _judge(self, session: pytest.Session, items: Items, job: Job) -> Verdict:
+        """In a child; one that dies or does not answer has been killed by its mutant."""
+        from harness.checks.mutation.campaign import Verdict
+
+        with self._patched(job):
+            ours, theirs = Pipe(duplex=False)
+            child = os.fork()
+            if child == 0:
+                self._be_child(session, items, job, theirs)
+            theirs.close()
+            verdict = Verdict("killed", "watchdog", "the test process died or hung")
+            with ours, suppress(EOFError):
+                if ours.poll(job.patience):
+                    verdict = ours.recv()
+            os.kill(child, signal.SIGKILL)
+            _, _, used = os.wait4(child, 0)
+        return replace(verdict, seconds=round(used.ru_utime + used.ru_stime, 2))
+
+    @contextmanager
+    def _patched(self, job: Job) -> Iterator[None]:
+        """The mutant in the memory of the kernels that stay, meanwhile."""
+        segments = self._original.segments
+        segment = next(each for each in segments if 0 <= job.address - each.vaddr < len(each.data))
+        pa, word = segment.paddr + job.address - segment.vaddr, self._original.read(job.address, 4)
+        for machine in self._machines:
+            machine.patch(pa, job.word.to_bytes(4, "little"))
+        yield
+        for machine in self._machines:
+            machine.patch(pa, word)
+
+    def _be_child(
+        self, session: pytest.Session, items: Items, job: Job, answer: Connection[Any, Any]
     ) -> None:
-        """Until the campaign closes its end."""
-        campaign.send(len(items))
-        with suppress(EOFError):
-            while True:
-                campaign.send(self._judge(session, items, campaign.recv()))
+        """Answer and end, whatever happens, without what pytest does at the end of a session."""
+        try:
+            answer.send(self._verdict(session, items, job))
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(0)
 
-    def _judge(self, session: pytest.Session, items: dict[str, pytest.Item], job: Job) -> Verdict:
+    def _verdict(self, session: pytest.Session, items: Items, job: Job) -> Verdict:
         from harness.checks.mutation.campaign import Verdict
 
         self._limit = job.budget
         self._image = self._original.patched(job.address, job.word.to_bytes(4, "little"))
-        try:
-            tests = list(job.tests)
-            if job.boots:
-                why = self._boot_differs(job)
-                if why and why != "state":
-                    return Verdict("killed", "boot", why)
-                tests += job.others if why else []
-            return self._first_failure(session, [items[name] for name in tests if name in items])
-        finally:
+        for machine in self._machines:
+            machine.budget_limit = job.budget
+        tests = list(job.tests)
+        if job.afresh:
             session._setupstate.teardown_exact(None)
             self._close_kernels(self._config)
+        if job.boots:
+            why = self._boot_differs(job)
+            if why and why != "state":
+                return Verdict("killed", "boot", why)
+            tests += job.others if why else []
+        return self._first_failure([items[name] for name in tests if name in items])
 
     def _boot_differs(self, job: Job) -> str:
         """What boot says: "" when it leaves the same state, so that tests which come later cannot tell."""
         from harness.errors import HarnessError
+
+        try:
+            return "" if self._booted(job.address) == self._good else "state"
+        except HarnessError as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+
+    def _booted(self, mutated: int | None = None) -> object:
+        """The state in which boot leaves a kernel; that an instruction is another one does not count."""
         from harness.kernel import Kernel
 
-        states = []
-        for image in (self._original, self._image):
-            try:
-                with Kernel(image, ram_size=_SMALL) as kernel:
-                    where = kernel.machine.virtual.walk(job.address).pa
-                    word = self._original.read(job.address, 4)
-                    kernel.machine.memory.write(where if where is not None else job.address, word)
-                    registers = {**kernel.machine.registers, **kernel.machine.sysreg}
-                    states.append((registers, kernel.machine.memory.digest(), kernel.console))
-            except HarnessError as error:
-                return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        return "" if states[0] == states[1] else "state"
+        with Kernel(self._image, ram_size=_SMALL) as kernel:
+            if mutated is not None:
+                where = kernel.machine.virtual.walk(mutated).pa
+                word = self._original.read(mutated, 4)
+                kernel.machine.memory.write(where if where is not None else mutated, word)
+            registers = {**kernel.machine.registers, **kernel.machine.sysreg}
+            return registers, kernel.machine.memory.digest(), kernel.console
 
-    def _first_failure(self, session: pytest.Session, items: list[pytest.Item]) -> Verdict:
+    def _first_failure(self, items: Sequence[pytest.Item]) -> Verdict:
         from harness.checks.mutation.campaign import Verdict
 
-        following: Iterable[pytest.Item | None] = [*items[1:], None]
-        for count, (item, after) in enumerate(zip(items, following, strict=True), 1):
+        following: Iterable[pytest.Item] = [*items[1:], self._end]
+        for count, (item, after) in enumerate(zip(items, following, strict=False), 1):
             for report in runtestprotocol(item, log=False, nextitem=after):
                 if report.failed:
                     return Verdict("killed", item.nodeid, _why(report), count)

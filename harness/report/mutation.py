@@ -65,6 +65,7 @@ def _data(mutant: Mutant, verdict: Verdict, reasons: Reasons) -> dict[str, Any]:
         "by": verdict.by,
         "why": verdict.why,
         "tests": verdict.tests,
+        "seconds": verdict.seconds,
         "reason": reasons.of(place) if verdict.status == "survived" else None,
     }
 

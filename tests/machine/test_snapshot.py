@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 
 import pytest
@@ -14,7 +15,7 @@ from harness.errors import MachineError
 from harness.machine import Machine
 from harness.machine.ram import Ram
 
-CODE, UART = 0x4020_0000, 0x0900_0000
+CODE, DATA, UART = 0x4020_0000, 0x4050_0000, 0x0900_0000
 STEPS = 400
 
 
@@ -118,6 +119,24 @@ def test_restored_code_is_the_code_that_runs(bench, asm, monkeypatch, flush_abov
         assert bench.machine.registers["x0"] == value
 
 
+def test_a_patched_program_runs_from_every_snapshot(bench, asm):
+    """Now, after going back, and until it is patched again; what the guest has written itself stays."""
+    bench.start(asm().mov(0, 1).wfi())
+    machine, words = bench.machine, {value: asm().mov(0, value).code() for value in (1, 2, 3)}
+    first = machine.snapshot()
+    machine.run()
+    machine.memory.write(DATA, b"own")
+    later = machine.snapshot()
+    for value in (2, 3, 1):
+        machine.patch(CODE, words[value])
+        for moment, data in ((None, b"own"), (first, bytes(3)), (later, b"own")):
+            if moment is not None:
+                machine.restore(moment)
+            machine.registers["pc"] = CODE
+            machine.run()
+            assert (machine.registers["x0"], machine.memory.read(DATA, 3)) == (value, data)
+
+
 def test_restore_drops_cached_translations(bench, asm):
     """A translation made after the snapshot is not used after going back."""
     va = 0x2_0000_0000
@@ -188,6 +207,29 @@ def test_dirty_pages_are_found_both_ways(supported):
     assert ram.dirty_runs() == []
     assert ram.read(0x5000, 8) == b"base\0\0\0\0"
     ram.close()
+
+
+@pytest.mark.parametrize("supported", [True, False], ids=["PAGEMAP_SCAN", "pagemap"])
+def test_a_forked_process_finds_its_own_dirty_pages(supported):
+    """And not those of its parent, which has written others meanwhile."""
+    ram = Ram(1 << 20)
+    ram._scan_supported = supported
+    ram.write(0x1000, b"both")
+    (child_ready, tell_parent), (parent_wrote, tell_child) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        ram.write(0x4000, b"child")
+        os.write(tell_parent, b"1")
+        os.read(parent_wrote, 1)
+        os._exit(ram.dirty_runs() != [(0x1000, 0x2000), (0x4000, 0x5000)])
+    os.read(child_ready, 1)
+    ram.write(0x8000, b"parent")
+    os.write(tell_child, b"1")
+    assert os.waitpid(child, 0)[1] == 0
+    assert ram.dirty_runs() == [(0x1000, 0x2000), (0x8000, 0x9000)]
+    ram.close()
+    for end in (child_ready, tell_parent, parent_wrote, tell_child):
+        os.close(end)
 
 
 def test_more_dirty_runs_than_one_request_returns():

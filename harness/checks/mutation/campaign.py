@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Running the tests on mutants, in worker processes, and keeping the results in a journal.
 
-A worker is a pytest process (harness.pytest_plugin.mutants) that collects the tests once. One that dies or
-does not answer has been killed by its mutant, and is replaced.
+A worker is a pytest process (harness.pytest_plugin.mutants) that collects the tests once. Of the tests that
+execute an instruction those go first that have killed mutants of the same function, then the quickest.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Literal
 
-from harness.checks.mutation.mutants import Mutant
+from harness.checks.mutation.mutants import Kind, Mutant
 from harness.checks.mutation.selection import Selection
 from harness.errors import HarnessError
 
 Status = Literal["killed", "survived", "not reached"]
 
 BUDGET = 400_000_000  # instructions of one call: more than any test needs
-_PATIENCE = 900  # seconds for one mutant, whatever its tests do
+_PATIENCE = 60, 10  # seconds for one mutant, and how many times the seconds that its tests usually take
 _TEST_TIMEOUT = 60  # seconds for one test
+_BOOTS_AFRESH: tuple[Kind, ...] = ("barrier",)  # the machine has hooks for these, which it does not forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Job:
     """What a worker is asked: put `word` at `address`, run `tests`, in this order, until one fails.
 
     `boots`: the instruction is executed at boot; where that leaves another state, `others` run as well.
+    `afresh`: no kernel that was booted without the mutant will do. `patience`: seconds for all of this.
     """
 
     address: int
@@ -42,53 +44,71 @@ class Job:
     tests: tuple[str, ...]
     boots: bool
     others: tuple[str, ...]
+    afresh: bool
+    patience: float
     budget: int = BUDGET
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant: `by` which test and `why` it was killed, after how many `tests`."""
+    """What became of a mutant: `by` which test and `why` it was killed, after how many `tests`.
+
+    `seconds` of CPU time that it took.
+    """
 
     status: Status
     by: str = ""
     why: str = ""
     tests: int = 0
+    seconds: float = 0
 
 
 class Journal:
     """The results so far, in a file that an interrupted campaign goes on with: JSON lines.
 
-    The first line names the image. Results of another image, or of other tests, are of no use and dropped.
+    The first line names the image; results of another image are of no use and dropped. What was killed stays
+    so while the file of the test that did it is the same; what was not, while all tests are.
     """
 
-    def __init__(self, path: Path, *inputs: bytes) -> None:
-        self._path = path
+    def __init__(self, path: Path, image: bytes, tests: bytes) -> None:
+        """`tests` stands for all tests and what they execute."""
+        self._path, self._tests = path, digest(tests)
         self._lock = threading.Lock()
-        head = {"of": self.digest(*inputs)}
+        head = {"of": digest(image)}
         lines = path.read_text().splitlines() if path.is_file() else []
         self.results: dict[str, Verdict] = {}
         if lines and json.loads(lines[0]) == head:
             for line in lines[1:]:
                 fields = json.loads(line)
-                name = fields.pop("id")
-                self.results[name] = Verdict(**fields)
+                name, by = fields.pop("id"), fields.pop("by tests")
+                verdict = Verdict(**fields)
+                if by == self._stamp(verdict):
+                    self.results[name] = verdict
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(head) + "\n")
 
-    @staticmethod
-    def digest(*inputs: bytes) -> str:
-        """What tells one set of inputs from another."""
-        state = hashlib.sha256()
-        for each in inputs:
-            state.update(hashlib.sha256(each).digest())
-        return state.hexdigest()
+    def _stamp(self, verdict: Verdict) -> str:
+        """What tells the tests that a verdict depends on from others."""
+        file = Path(verdict.by.partition("::")[0])
+        if verdict.status != "killed":
+            return self._tests
+        return digest(file.read_bytes()) if file.is_file() else ""
 
     def add(self, mutant: Mutant, verdict: Verdict) -> None:
         """Remember one; on disk before anything else happens."""
+        fields = {"id": mutant.id, **asdict(verdict), "by tests": self._stamp(verdict)}
         with self._lock, self._path.open("a") as file:
-            file.write(json.dumps({"id": mutant.id, **asdict(verdict)}) + "\n")
+            file.write(json.dumps(fields) + "\n")
             self.results[mutant.id] = verdict
+
+
+def digest(*inputs: bytes) -> str:
+    """What tells one set of inputs from another."""
+    state = hashlib.sha256()
+    for each in inputs:
+        state.update(hashlib.sha256(each).digest())
+    return state.hexdigest()
 
 
 @dataclass(slots=True)
@@ -101,6 +121,7 @@ class Campaign:
     boot: frozenset[int]  # addresses executed at boot
     journal: Journal
     log: Path
+    killers: dict[str, list[str]] = field(default_factory=dict)  # by function, the latest one first
 
     def run(self, mutants: Sequence[Mutant], jobs: int, progress: Callable[[Verdict], None]) -> None:
         """Judge all mutants that the journal does not have yet; `progress` is told of each."""
@@ -108,7 +129,7 @@ class Campaign:
         for mutant in mutants:
             if mutant.id in self.journal.results:
                 progress(self.journal.results[mutant.id])
-            elif not self._job(mutant).tests and mutant.address not in self.boot:
+            elif not self.selection.of(mutant.address) and mutant.address not in self.boot:
                 self._note(mutant, Verdict("not reached"), progress)
             else:
                 todo.put(mutant)
@@ -126,13 +147,22 @@ class Campaign:
 
     def _note(self, mutant: Mutant, verdict: Verdict, progress: Callable[[Verdict], None]) -> None:
         self.journal.add(mutant, verdict)
+        killers = self.killers.setdefault(mutant.function, [])
+        if verdict.by in killers:
+            killers.remove(verdict.by)
+        killers.insert(0, verdict.by)
         progress(verdict)
 
     def _job(self, mutant: Mutant) -> Job:
         tests, boots = self.selection.of(mutant.address), mutant.address in self.boot
         known = set(tests)
+        first = [each for each in self.killers.get(mutant.function, ()) if each in known]
+        order = tuple(dict.fromkeys((*first, *tests)))
         others = tuple(each for each in self.selection.all if each not in known) if boots else ()
-        return Job(mutant.address, mutant.word, tuple(tests), boots, others)
+        least, factor = _PATIENCE
+        patience = least + factor * sum(self.selection.seconds[each] for each in (*order, *others))
+        afresh = boots or mutant.kind in _BOOTS_AFRESH
+        return Job(mutant.address, mutant.word, order, boots, others, afresh, patience)
 
     def _work(
         self,
@@ -143,12 +173,8 @@ class Campaign:
         worker: _Worker | None = None
         try:
             for mutant in _drain(todo):
-                worker = worker or _Worker(self.elf, self.tests, self.log)
-                verdict = worker.judge(self._job(mutant))
-                if verdict is None:
-                    worker.kill()
-                    worker, verdict = None, Verdict("killed", "watchdog", "the test process died or hung")
-                self._note(mutant, verdict, progress)
+                worker = worker or _Worker(self.elf, self.tests, self.selection.samples, self.log)
+                self._note(mutant, worker.judge(self._job(mutant)), progress)
         except (HarnessError, OSError) as error:
             errors.append(error)
         finally:
@@ -167,7 +193,9 @@ def _drain(todo: queue.SimpleQueue[Mutant]) -> Iterator[Mutant]:
 class _Worker:
     """A pytest process at the other end of a pipe."""
 
-    def __init__(self, elf: Path, tests: Sequence[str], log: Path) -> None:
+    def __init__(self, elf: Path, tests: Sequence[str], samples: Sequence[str], log: Path) -> None:
+        """`samples`: a few tests that have everything set up which others can use as well."""
+        self._log = log
         self._connection, theirs = Pipe()
         handle = theirs.fileno()
         command = [
@@ -180,28 +208,23 @@ class _Worker:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[handle]
             )
         try:
+            self._connection.send(tuple(samples))
             self._connection.recv()  # it is ready
-        except EOFError:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise HarnessError(
-                f"pytest does not collect the tests; its output is in {log}:\n{tail}"
-            ) from None
+        except (EOFError, OSError):
+            raise self._failure("pytest does not collect the tests") from None
 
-    def judge(self, job: Job) -> Verdict | None:
-        """The verdict; None where the process did not live to tell."""
+    def judge(self, job: Job) -> Verdict:
+        """The verdict."""
         try:
             self._connection.send(job)
-            if not self._connection.poll(_PATIENCE):
-                return None
             verdict: Verdict = self._connection.recv()
         except (EOFError, OSError):
-            return None
+            raise self._failure("a test process has ended") from None
         return verdict
 
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self.close()
+    def _failure(self, what: str) -> HarnessError:
+        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+        return HarnessError(f"{what}; its output is in {self._log}:\n{tail}")
 
     def close(self) -> None:
         """Let it end: the pipe's end is the end of its work."""
