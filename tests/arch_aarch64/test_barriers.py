@@ -268,6 +268,16 @@ def test_many_property_changes_are_invalidated_by_asid(stage):
     assert trace.script == ["permit 33", "dsb ishst", "tlbi aside1is", "dsb ish", "isb"]
 
 
+@pytest.mark.parametrize(
+    ("call", "arguments", "tlbi"), [("_entry", (PAGE,), "vaae1is"), ("", (), "vmalle1is")]
+)
+def test_a_flush_that_is_asked_for_is_complete(stage, call, arguments, tlbi):
+    """What was stored before is visible, all CPUs have forgotten, and this one goes on with what is new."""
+    vmm, _ = stage
+    trace = traced(vmm, vmm.kernel.function(f"ukarch_tlb_flush{call}"), *arguments)
+    assert trace.script == ["dsb ishst", f"tlbi {tlbi}", "dsb ish", "isb"]
+
+
 @pytest.mark.parametrize("high", [False, True])
 def test_tlbi_operands_have_address_and_asid_in_their_fields(stage, high):
     """VA[55:12] in bits 43:0, ASID in 63:48, nothing between: for the lowest page and the highest."""
@@ -309,6 +319,15 @@ def test_kernel_mappings_are_invalidated_for_all_asids(small_vmm):
     assert permitted.named("tlbi")[0].operand == WINDOW >> 12 & (1 << 44) - 1
     gone = traced(vmm, kernel.vmm_arch_unmap, None, WINDOW, 3 * PAGE)
     assert gone.script == ["break 5", "dsb ishst", *["tlbi vaae1is"] * 3, "dsb ish", "isb", "free 2"]
+
+
+def test_a_reserved_block_is_cut_without_a_tlbi(small_vmm):
+    """No TLB has it; the table in its place is whole before it is linked."""
+    vmm, kernel = small_vmm, small_vmm.kernel
+    pa = kernel.frames_alloc(512, 9, kernel.FRAME_REGION)
+    assert kernel.vmm_arch_map(None, vmm.props["NO_ACCESS"], WINDOW, pa, BLOCK_2M) == 0
+    trace = traced(vmm, kernel.vmm_arch_protect, None, vmm.props["RW"], WINDOW, PAGE)
+    assert trace.script[:3] == ["fill 512", "dsb ishst", "make 1"]
 
 
 def test_many_kernel_mappings_are_invalidated_with_everything(small_vmm):

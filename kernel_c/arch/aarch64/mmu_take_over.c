@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pte_write.h"
-#include "sysreg.h"
 #include "tlb.h"
 #include "walk.h"
 
@@ -37,7 +36,7 @@ bool mmu_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vadd
     bool all;
 
     ASSERT(live->arch.root_level == staging->arch.root_level);
-    dsb_ishst(); /* the tables are whole before a walk can reach them */
+    /* The tables are visible before a walk can reach them: whoever filled them has published them. */
     all = take_over(context_root(live), context_root(staging), live->arch.root_level, va, end);
     tlb_publish(live);
     return all;

@@ -69,8 +69,7 @@ void arch_main(paddr_t fdt)
 {
     WRITE_SYSREG(tpidr_el1, (uintptr_t)&cpus[0]);
     context_leave(); /* the identity map, which has ASID 0 too, is gone: */
-    tlb_flush_all();
-    isb();
+    tlb_flush_all(); /* the next access to that half comes after the ISB of an activation */
     kernel_context.pt_pbase = vmm_arch_ram_address(kernel_root);
     kernel_main(map_fdt(fdt), fdt);
 }
