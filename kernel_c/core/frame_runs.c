@@ -5,9 +5,9 @@
 
 /* In the head of a run: prev is its length in frames, next the number of the next run's head. */
 
-static struct frame *next_run(const struct frame *head)
+static __attribute__((noinline)) struct frame *head_of(uint32_t number)
 {
-    return head->next == 0 ? NULL : frame_of((paddr_t)head->next << PAGE_SHIFT);
+    return frame_of((paddr_t)number << PAGE_SHIFT);
 }
 
 void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count)
@@ -43,20 +43,26 @@ static struct frame *pass(struct frame *head, size_t *count)
     return head + BIT(head->order);
 }
 
-static size_t run_release(struct frame *head, const struct frame *end)
+/* What is left of a run from the first frame on that frames_free_pages() stopped at. */
+static __attribute__((noinline)) size_t rest_release(struct frame *head, const struct frame *end)
 {
     size_t count = 0;
 
     while (head < end) {
-        size_t released = frames_free_pages(head, (size_t)(end - head));
+        struct frame *stop = frames_free_pages(head, end);
 
-        head += released;
-        count += released;
-        if (head < end) {
-            head = pass(head, &count);
-        }
+        count += (size_t)(stop - head);
+        head = stop == head ? pass(head, &count) : stop;
     }
     return count;
+}
+
+static inline size_t run_release(struct frame *head, const struct frame *end)
+{
+    struct frame *stop = frames_free_pages(head, end);
+    size_t count = (size_t)(stop - head);
+
+    return stop == end ? count : count + rest_release(stop, end);
 }
 
 size_t frame_runs_release(struct frame_runs *runs)
@@ -64,12 +70,12 @@ size_t frame_runs_release(struct frame_runs *runs)
     struct frame *head = runs->first;
     size_t count = 0;
 
+    *runs = (struct frame_runs){NULL, NULL};
     while (head != NULL) {
-        struct frame *next = next_run(head);
+        uint32_t next = head->next;
 
         count += run_release(head, head + head->prev);
-        head = next;
+        head = next == 0 ? NULL : head_of(next);
     }
-    *runs = (struct frame_runs){NULL, NULL};
     return count;
 }

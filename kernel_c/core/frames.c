@@ -19,27 +19,29 @@ static uint32_t index_of(const struct frame *frame)
 }
 
 /*
- * Buddies are neighbours in frame numbers, not in indices: the array may start anywhere. The
- * buddy of a block differs from it in the bit of its order.
+ * The buddy of a block, if that is free and whole. Buddies are neighbours in frame numbers, not in
+ * indices: the array may start anywhere. They differ in the bit of their order.
  */
-static struct frame *buddy_of(const struct frame *head, unsigned order)
+static inline struct frame *free_buddy(const struct frame *head, unsigned order)
 {
-    uint64_t number = (frame_records.first + index_of(head)) ^ BIT(order);
+    uint64_t number = frame_records.first + (uint64_t)(head - frame_records.at);
+    uint64_t index = (number ^ BIT(order)) - frame_records.first; /* huge when it is below */
+    struct frame *buddy = &frame_records.at[index];
 
-    if (number < frame_records.first || number - frame_records.first >= frame_records.count) {
-        return NULL;
-    }
-    return &frame_records.at[number - frame_records.first];
+    return order < FRAME_MAX_ORDER && index < frame_records.count && buddy->purpose == FRAME_FREE &&
+                   buddy->order == order
+               ? buddy
+               : NULL;
 }
 
 /* Make this block the first of its list, with `next` behind it. */
 static inline void free_list_put(struct frame *head, unsigned order, uint32_t next)
 {
+    head->next = next;
+    head->prev = NIL;
+    pool.free[order] = index_of(head);
     head->purpose = FRAME_FREE;
     head->order = (uint8_t)order;
-    head->prev = NIL;
-    head->next = next;
-    pool.free[order] = index_of(head);
 }
 
 static void free_list_push(struct frame *head, unsigned order)
@@ -52,29 +54,13 @@ static void free_list_push(struct frame *head, unsigned order)
     }
 }
 
-void frames_list_remove(struct frame *head)
-{
-    if (head->prev == NIL) {
-        pool.free[head->order] = head->next;
-    } else {
-        frame_records.at[head->prev].next = head->next;
-    }
-    if (head->next != NIL) {
-        frame_records.at[head->next].prev = head->prev;
-    }
-    head->purpose = FRAME_NONE;
-}
-
 /* Free a block and merge it with its buddy for as long as that is free and whole. */
-static void block_release(struct frame *head, unsigned order)
+static inline void block_release(struct frame *head, unsigned order)
 {
-    head->purpose = FRAME_NONE;
-    while (order < FRAME_MAX_ORDER) {
-        struct frame *buddy = buddy_of(head, order);
+    struct frame *buddy;
 
-        if (buddy == NULL || buddy->purpose != FRAME_FREE || buddy->order != order) {
-            break;
-        }
+    head->purpose = FRAME_NONE;
+    while ((buddy = free_buddy(head, order)) != NULL) {
         frames_list_remove(buddy);
         head = buddy < head ? buddy : head;
         order++;
@@ -82,17 +68,14 @@ static void block_release(struct frame *head, unsigned order)
     free_list_push(head, order);
 }
 
-void frames_range_release(struct frame *frame, size_t count)
+__attribute__((noinline)) void frames_range_release(struct frame *frame, size_t count)
 {
     uint64_t number = frame_records.first + index_of(frame);
 
     while (count > 0) {
-        unsigned order = log2_floor(count);
+        uint64_t limits = number | BIT(log2_floor(count)) | MAX_BLOCK; /* the lowest bit counts */
+        unsigned order = (unsigned)__builtin_ctzll(limits);
 
-        if (number != 0 && (unsigned)__builtin_ctzll(number) < order) {
-            order = (unsigned)__builtin_ctzll(number);
-        }
-        order = order > FRAME_MAX_ORDER ? FRAME_MAX_ORDER : order;
         block_release(frame, order);
         frame += BIT(order);
         number += BIT(order);
@@ -107,9 +90,10 @@ static inline struct frame *block_take(unsigned order)
     struct frame *head;
 
     while (pool.free[from] == NIL) {
-        if (++from == ORDERS) {
-            return NULL;
-        }
+        from++;
+    }
+    if (from == ORDERS) {
+        return NULL;
     }
     head = &frame_records.at[pool.free[from]];
     pool.free[from] = head->next;
@@ -227,13 +211,14 @@ void frames_add(paddr_t start, paddr_t end)
 /* Let go of the pool, which these frames have been taken from; their address. */
 static inline paddr_t taken(struct frame *head, size_t count, enum frame_purpose purpose)
 {
-    if (head == NULL) {
-        lock_release(&pool.lock);
-        return 0;
+    paddr_t pa = 0;
+
+    if (head != NULL) {
+        pool.by_purpose[purpose] += count;
+        pa = frame_address(head);
     }
-    pool.by_purpose[purpose] += count;
     lock_release(&pool.lock);
-    return frame_address(head);
+    return pa;
 }
 
 static __attribute__((noinline)) paddr_t alloc_trimmed(size_t count, unsigned align_order,
@@ -283,14 +268,13 @@ static const char *release_fault(const struct frame *head, size_t count)
     return NULL;
 }
 
-/* Free frames in use, none of which is marked as the head of a block any more. */
-static void release(struct frame *head, size_t count, enum frame_purpose purpose)
+/* Frames are not in use any more, but not free yet either. */
+static inline void retire(struct frame *head, size_t count, enum frame_purpose purpose)
 {
     if (LUKOS_DEBUG) {
         poison_fill(head, count);
     }
     pool.by_purpose[purpose] -= count;
-    frames_range_release(head, count);
 }
 
 void frames_free(paddr_t start, size_t count)
@@ -308,26 +292,46 @@ void frames_free(paddr_t start, size_t count)
     for (size_t done = 0; done < count; done += BIT(head[done].order)) {
         head[done].purpose = FRAME_NONE;
     }
-    release(head, count, purpose);
+    retire(head, count, purpose);
+    frames_range_release(head, count);
     lock_release(&pool.lock);
 }
 
-size_t frames_free_pages(struct frame *head, size_t count)
+static inline bool is_page_of_one(const struct frame *head)
 {
-    const struct frame *end = head + count;
+    return head->purpose == FRAME_PAGE && head->used == 0;
+}
+
+/* frames_free_pages() for any number of allocations, with the lock, which it releases. */
+static __attribute__((noinline)) struct frame *free_several(struct frame *head,
+                                                            const struct frame *end)
+{
     struct frame *frame = head;
 
-    lock_acquire(&pool.lock);
-    while (frame < end && frame->purpose == FRAME_PAGE && frame->used == 0) {
+    while (frame < end && is_page_of_one(frame)) {
         frame->purpose = FRAME_NONE;
         frame += BIT(frame->order);
     }
-    count = (size_t)(frame - head);
-    if (count != 0) {
-        release(head, count, FRAME_PAGE);
-    }
+    retire(head, (size_t)(frame - head), FRAME_PAGE);
+    frames_range_release(head, (size_t)(frame - head));
     lock_release(&pool.lock);
-    return count;
+    return frame;
+}
+
+/* Often it is one allocation: a single block, as such. */
+struct frame *frames_free_pages(struct frame *head, const struct frame *end)
+{
+    unsigned order = head->order;
+    struct frame *next = head + BIT(order);
+
+    lock_acquire(&pool.lock);
+    if (next != end || !is_page_of_one(head)) {
+        return free_several(head, end);
+    }
+    retire(head, BIT(order), FRAME_PAGE);
+    block_release(head, order);
+    lock_release(&pool.lock);
+    return next;
 }
 
 void frames_split(paddr_t start, size_t count, unsigned order)

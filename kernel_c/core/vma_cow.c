@@ -5,21 +5,7 @@
 #include "lukos/status.h"
 #include "lukos/vmm_arch.h"
 
-static struct lock frames_lock;
-
-void vma_frames_lock(const struct uk_vma *vma)
-{
-    if ((vma->flags & VMA_FLAG_COW) != 0) {
-        lock_acquire(&frames_lock);
-    }
-}
-
-void vma_frames_unlock(const struct uk_vma *vma)
-{
-    if ((vma->flags & VMA_FLAG_COW) != 0) {
-        lock_release(&frames_lock);
-    }
-}
+struct lock vma_frames;
 
 struct uk_vma *vma_copy(const struct uk_vma *vma, struct uk_vas *vas, __sz size)
 {

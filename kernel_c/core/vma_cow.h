@@ -27,8 +27,21 @@ static inline unsigned long vma_cow_attr(const struct uk_vma *vma, unsigned long
  * Held while records of frames are changed, or relied upon, that somebody in another address space
  * may have a reference to. VMAs without VMA_FLAG_COW have their frames for themselves.
  */
-void vma_frames_lock(const struct uk_vma *vma);
-void vma_frames_unlock(const struct uk_vma *vma);
+extern struct lock vma_frames;
+
+static inline void vma_frames_lock(const struct uk_vma *vma)
+{
+    if ((vma->flags & VMA_FLAG_COW) != 0) {
+        lock_acquire(&vma_frames);
+    }
+}
+
+static inline void vma_frames_unlock(const struct uk_vma *vma)
+{
+    if ((vma->flags & VMA_FLAG_COW) != 0) {
+        lock_release(&vma_frames);
+    }
+}
 
 /*
  * A copy of the VMA for vas, in memory of `size` bytes as its type has it, without a place in the

@@ -134,7 +134,7 @@ def test_cutting_a_block_leaves_the_frames_alone(vas):
     kernel = vas.kernel
     pa = kernel.frames_alloc(512, 9, kernel.FRAME_PAGE)
     kernel.frames_split(pa, 512, 0)
-    kernel.frames_free_pages(kernel.frame_of(pa + 256 * PAGE), 256)
+    kernel.frames_free_pages(kernel.frame_of(pa + 256 * PAGE), kernel.frame_of(pa + 512 * PAGE))
     books = [bytes(kernel.frame_of(pa + each * PAGE).target) for each in range(512)]
     va = vas.map("dma", LARGE, at=USER_BASE, pa=pa, flags=POPULATE)
     vas.unmap(va + PAGE, PAGE)

@@ -9,7 +9,7 @@
 #define NO_RUN UINT64_C(1) /* no page ends there */
 
 struct unmap_op {
-    struct tlb_gather gather;
+    struct tlb_gather *gather;
     struct frame_runs *runs; /* for the frames that were mapped; NULL: they are not the caller's */
     paddr_t run;             /* pages of consecutive frames, not in runs yet */
     paddr_t run_end;
@@ -38,7 +38,7 @@ static void unlinked_free(struct tlb_gather *gather)
     }
 }
 
-static void run_close(struct unmap_op *op)
+static inline void run_close(struct unmap_op *op)
 {
     if (op->run_end != NO_RUN) {
         frame_runs_add(op->runs, op->run, (op->run_end - op->run) / PAGE_SIZE);
@@ -66,7 +66,7 @@ static inline void release_page(struct unmap_op *op, paddr_t pa)
     op->run_end = pa + PAGE_SIZE;
 }
 
-static void release_block(struct unmap_op *op, paddr_t pa, size_t size)
+static inline void release_block(struct unmap_op *op, paddr_t pa, size_t size)
 {
     run_close(op);
     if (op->runs != NULL && mmu_is_owned(pa)) {
@@ -80,12 +80,12 @@ static inline void leaf_break(struct unmap_op *op, pte_t *entry, vaddr_t va)
 
     pte_break(entry, 0);
     if (was_valid) {
-        tlb_gather_add(&op->gather, va);
+        tlb_gather_add(op->gather, va);
     }
 }
 
 /* The pages of [va, end), entries of one table; how many there were. */
-static int unmap_pages(struct unmap_op *op, pte_t *entry, vaddr_t va, vaddr_t end)
+static inline int unmap_pages(struct unmap_op *op, pte_t *entry, vaddr_t va, vaddr_t end)
 {
     int broken = 0;
 
@@ -104,21 +104,21 @@ static int unmap_pages(struct unmap_op *op, pte_t *entry, vaddr_t va, vaddr_t en
  * empty above it, but for the root. The TLBs hear of it by what was broken in it, since `before`,
  * or else by an address of its own.
  */
-static __attribute__((noinline)) void unlink_empty(struct unmap_op *op, vaddr_t va, unsigned level,
-                                                   unsigned before)
+static __attribute__((noinline)) void unlink_empty(struct tlb_gather *gather, vaddr_t va,
+                                                   unsigned level, unsigned before)
 {
-    const struct uk_pagetable *context = op->gather.context;
+    const struct uk_pagetable *context = gather->context;
     bool empty = level > context->arch.root_level;
 
-    if (empty && op->gather.count == before) {
-        tlb_gather_add(&op->gather, va);
+    if (empty && gather->count == before) {
+        tlb_gather_add(gather, va);
     }
     while (empty) {
         pte_t *entry;
 
         level--;
         entry = walk_down(context, va, &level);
-        table_unlink(&op->gather, entry);
+        table_unlink(gather, entry);
         empty = walk_count(entry, -1) && level > context->arch.root_level;
     }
 }
@@ -128,7 +128,7 @@ static inline vaddr_t unmap_some(struct unmap_op *op, pte_t *entry, unsigned lev
                                  vaddr_t end)
 {
     vaddr_t next = walk_step(va, end, level == PTE_LEVEL_LAST ? level - 1 : level);
-    unsigned before = op->gather.count;
+    unsigned before = op->gather->count;
     int broken = 0;
 
     if (level == PTE_LEVEL_LAST) {
@@ -139,24 +139,22 @@ static inline vaddr_t unmap_some(struct unmap_op *op, pte_t *entry, unsigned lev
         broken = 1;
     }
     if (walk_count(entry, -broken)) {
-        unlink_empty(op, va, level, before);
+        unlink_empty(op->gather, va, level, before);
     }
     return next;
 }
 
 int mmu_unmap(struct uk_pagetable *context, vaddr_t va, vaddr_t end, struct frame_runs *runs)
 {
-    struct unmap_op op;
+    struct tlb_gather gather;
+    struct unmap_op op = {.gather = &gather, .runs = runs, .run_end = NO_RUN};
     unsigned level;
     pte_t *entry = mmu_cut_ends(context, va, end, &level);
 
     if (entry == NULL) {
         return -ENOMEM;
     }
-    tlb_gather_init(&op.gather, context);
-    op.runs = runs;
-    op.run = 0;
-    op.run_end = NO_RUN;
+    tlb_gather_init(&gather, context);
     for (;;) {
         va = unmap_some(&op, entry, level, va, end);
         if (va == end) {
@@ -166,7 +164,7 @@ int mmu_unmap(struct uk_pagetable *context, vaddr_t va, vaddr_t end, struct fram
         entry = walk_down(context, va, &level);
     }
     run_close(&op);
-    tlb_flush(&op.gather);
-    unlinked_free(&op.gather);
+    tlb_flush(&gather);
+    unlinked_free(&gather);
     return 0;
 }

@@ -64,9 +64,9 @@ void frames_free(paddr_t start, size_t count);
 
 /*
  * Release consecutive allocations of FRAME_PAGE together, up to the first frame that is none or
- * that has more references. How many frames it released.
+ * that has more references: that one, or end, which is above head.
  */
-size_t frames_free_pages(struct frame *head, size_t count);
+struct frame *frames_free_pages(struct frame *head, const struct frame *end);
 
 /*
  * Make count frames, allocated together, allocations of 2^order frames each, so that they can be
