@@ -8,7 +8,6 @@
 
 /* The kernel's own VAS: areas in the window above its map of RAM. */
 static struct uk_vas kernel_vas;
-static vaddr_t kernel_start; /* of these areas */
 
 int vas_init_kernel(void)
 {
@@ -17,30 +16,18 @@ int vas_init_kernel(void)
 
     pt->fa = frames_uk_falloc();
     status = uk_vas_init(&kernel_vas, pt, uk_alloc_get_default());
-    kernel_start = vmm_arch_range_start(pt);
-    kernel_vas.vma_base = kernel_start;
+    kernel_vas.vma_base = kernel_vas.low;
     return status;
 }
 
 struct uk_vas *vas_at(vaddr_t vaddr)
 {
-    return vaddr >= kernel_start ? &kernel_vas : uk_vas_get_active();
+    return vaddr >= kernel_vas.low ? &kernel_vas : uk_vas_get_active();
 }
 
 struct uk_vas *vas_of_kernel(void)
 {
     return &kernel_vas;
-}
-
-/* A bit for each combination of rights that the page table can express. */
-static unsigned rights_of(const struct uk_pagetable *pt)
-{
-    unsigned rights = 0;
-
-    for (unsigned attr = 0; attr <= PAGE_ATTR_PROT_RWX; attr++) {
-        rights |= (vmm_arch_pte(pt, attr) != 0 ? 1U : 0) << attr;
-    }
-    return rights;
 }
 
 int uk_vas_init(struct uk_vas *vas, struct uk_pagetable *pt, struct uk_alloc *a)
@@ -54,10 +41,12 @@ int uk_vas_init(struct uk_vas *vas, struct uk_pagetable *pt, struct uk_alloc *a)
         .vma_base = CONFIG_LIBUKVMEM_DEFAULT_BASE,
         .low = vmm_arch_range_start(pt),
         .high = vmm_arch_range_end(pt),
-        .rights = rights_of(pt),
         .around = 1,
         .limits = {.resident = SIZE_MAX, .vmas = SIZE_MAX},
     };
+    for (unsigned attr = 0; attr <= PAGE_ATTR_PROT_RWX; attr++) {
+        vas->protections[attr] = vmm_arch_pte(pt, attr);
+    }
     vma_tree_init(&vas->vmas);
     return 0;
 }

@@ -65,11 +65,15 @@ int vma_split(struct uk_vma *vma, __vaddr_t vaddr);
  */
 #define VMA_FLAG_COW 0x2UL
 
-/* True when the page tables of the VAS can express the attributes. */
+/* vmm_arch_pte() in the page table of the VAS: 0 for what that cannot express. */
+static inline __pte_t vma_pte(const struct uk_vas *vas, unsigned long attr)
+{
+    return attr <= PAGE_ATTR_PROT_RWX ? vas->protections[attr] : vmm_arch_pte(vas->pt, attr);
+}
+
 static inline bool vma_attr_valid(const struct uk_vas *vas, unsigned long attr)
 {
-    return attr <= PAGE_ATTR_PROT_RWX ? (vas->rights >> attr & 1) != 0
-                                      : vmm_arch_pte(vas->pt, attr) != 0;
+    return vma_pte(vas, attr) != 0;
 }
 
 /* True when two VMAs differ in their addresses alone, as far as can be told from outside. */
@@ -124,10 +128,10 @@ int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 
 /*
- * New frames for a fault, of an allocation for each page, which the VAS counts as resident. 0, or
- * -ENOMEM, -EDQUOT.
+ * New frames for a fault, of an allocation for each page, which the VAS counts as resident and as
+ * supplied by this kind. 0, or -ENOMEM, -EDQUOT.
  */
-static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault)
+static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault, size_t *kind)
 {
     unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
     size_t count = fault->len / PAGE_SIZE;
@@ -136,14 +140,12 @@ static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault
     if (status != 0) {
         return status;
     }
-    fault->paddr = frames_alloc(count, order, FRAME_PAGE);
+    fault->paddr = frames_alloc_pages(count, order);
     if (fault->paddr == 0) {
         return -ENOMEM;
     }
-    if (count > BIT(order)) {
-        frames_split(fault->paddr, count, order);
-    }
     vma->vas->counts.resident += count;
+    *kind += count;
     return 0;
 }
 

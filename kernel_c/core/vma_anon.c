@@ -8,12 +8,11 @@
 
 static int anon_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
 {
-    int status = vma_supply(vma, fault);
+    int status = vma_supply(vma, fault, &vma->vas->counts.anonymous);
 
     if (status != 0) {
         return status;
     }
-    vma->vas->counts.anonymous += fault->len / PAGE_SIZE;
     if ((vma->flags & UK_VMA_FLAG_UNINITIALIZED) == 0) {
         vmm_arch_zero(fault->paddr, fault->len);
     }

@@ -45,7 +45,7 @@ static inline int supply(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, uns
         .vbase = PAGE_Lx_ALIGN_DOWN(vaddr, level),
         .paddr = __PADDR_INV,
         .type = type,
-        .pte = vmm_arch_pte(vma->vas->pt, vma->attr),
+        .pte = vma_pte(vma->vas, vma->attr),
         .level = level,
         .regs = regs,
     };
@@ -87,73 +87,124 @@ static inline int fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, stru
     return 0;
 }
 
+#define PREFAULT (UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT)
+
+/* Pages that are made present together: the address in the first, their size and number. */
+struct run {
+    __vaddr_t vaddr;
+    unsigned level;
+    size_t count;
+};
+
 /*
- * Map as many of *count pages, from that of vaddr on, as there are empty slots and consecutive
- * memory for; *count receives how many it were. -EEXIST: something is at the first.
+ * The run of pages of this level from vaddr up to end, as long as the type will supply at a time.
+ * Only where the VMA insists on their size it may go on above end.
  */
-static int prefault_pages(struct uk_vma *vma, __vaddr_t vaddr, unsigned level, size_t *count)
+static inline struct run run_of(const struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end,
+                                unsigned level)
+{
+    __sz len = end - PAGE_Lx_ALIGN_DOWN(vaddr, level);
+
+    if (vma->page_lvl >= 0) {
+        len += PAGE_Lx_SIZE(level) - 1;
+    }
+    return (struct run){vaddr, level, vma->ops->fault_takes_runs ? len >> PAGE_Lx_SHIFT(level) : 1};
+}
+
+static inline __vaddr_t run_end(const struct run *run)
+{
+    return PAGE_Lx_ALIGN_DOWN(run->vaddr, run->level) + (run->count << PAGE_Lx_SHIFT(run->level));
+}
+
+static inline int run_supply(struct uk_vma *vma, const struct run *run, __pte_t *slots)
 {
     const unsigned type = UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT;
+
+    return supply(vma, run->vaddr, type, run->level, NULL, slots, run->count);
+}
+
+/* Map a run with fewer pages than there are slots for; how many. *status: why, and the new one. */
+static __attribute__((noinline)) size_t map_fewer(struct uk_vma *vma, __vaddr_t vaddr,
+                                                  unsigned level, __pte_t *slots, size_t count,
+                                                  int *status)
+{
+    struct run run = {vaddr, level, count};
+
+    while (run.count > 1 && (*status == -ENOMEM || *status == -EDQUOT)) {
+        run.count /= 2;
+        *status = run_supply(vma, &run, slots);
+    }
+    if (*status != 0) {
+        *status = give_up(vma, vaddr, level, *status);
+    }
+    return run.count;
+}
+
+/*
+ * Map as many pages of the run, which receives their number, as there are empty slots and
+ * consecutive memory for. -EEXIST: something is at the first.
+ */
+static inline int run_map(struct uk_vma *vma, struct run *run)
+{
     __pte_t *slots;
-    int status = vmm_arch_slot(vma->vas->pt, vaddr, level, &slots);
+    int status = vmm_arch_slot(vma->vas->pt, run->vaddr, run->level, &slots);
 
     if (status != 0) {
         return status;
     }
-    if (*count > 1) {
-        *count = vmm_arch_slots_empty(slots, vaddr, level, *count);
+    if (run->count > 1) {
+        run->count = vmm_arch_slots_empty(slots, run->vaddr, run->level, run->count);
     }
-    for (;;) {
-        status = supply(vma, vaddr, type, level, NULL, slots, *count);
-        if (*count == 1 || (status != -ENOMEM && status != -EDQUOT)) {
-            break;
-        }
-        *count /= 2;
+    status = run_supply(vma, run, slots);
+    if (status != 0) {
+        int fewer = status;
+
+        run->count = map_fewer(vma, run->vaddr, run->level, slots, run->count, &fewer);
+        status = fewer;
     }
-    return status == 0 ? 0 : give_up(vma, vaddr, level, status);
+    return status;
 }
 
 /*
- * Pages of the level from vaddr up to end that the type will supply at a time. Only where the VMA
- * insists on their size they may go on above end.
+ * A run that has no memory, or a table with smaller pages in its place, in smaller pages; a page
+ * that is there already will do as well. *next receives where the next run starts.
  */
-static size_t run_length(const struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end, unsigned level)
+static __attribute__((noinline)) int prefault_smaller(struct uk_vma *vma, __vaddr_t vaddr,
+                                                      __vaddr_t end, unsigned level, int status,
+                                                      __vaddr_t *next)
 {
-    __sz len = end - PAGE_Lx_ALIGN_DOWN(vaddr, level);
+    struct run run = {vaddr, level, 1};
 
-    if (!vma->ops->fault_takes_runs) {
-        return 1;
+    while (status == -ENOMEM || status == -EEXIST) {
+        if (status == -EEXIST && vmm_arch_page_at(vma->vas->pt, vaddr, &level) != 0) {
+            run = (struct run){vaddr, level, 1};
+            status = 0;
+        } else if (vma->page_lvl >= 0 || run.level == PAGE_LEVEL) {
+            break;
+        } else {
+            run = run_of(vma, vaddr, end, run.level - 1);
+            status = run_map(vma, &run);
+        }
     }
-    return (vma->page_lvl < 0 ? len : PAGE_Lx_ALIGN_UP(len, level)) >> PAGE_Lx_SHIFT(level);
+    *next = run_end(&run);
+    return status;
 }
 
 /*
- * Make pages present from vaddr on, in the size asked for, or in the largest that memory allows:
- * at least one of them. Receives where the next one starts.
+ * Make pages present from *vaddr on, in the size asked for, or in the largest that memory allows:
+ * at least one of them. *vaddr receives where the next one starts.
  */
-static int prefault_run(struct uk_vma *vma, __vaddr_t *vaddr, __vaddr_t end)
+static inline int prefault_run(struct uk_vma *vma, __vaddr_t *vaddr, __vaddr_t end)
 {
     unsigned level = vma->page_lvl < 0 ? largest_level(*vaddr, end) : (unsigned)vma->page_lvl;
-    size_t count;
-    unsigned there;
-    int status;
+    struct run run = run_of(vma, *vaddr, end, level);
+    int status = run_map(vma, &run);
 
-    for (;;) {
-        count = run_length(vma, *vaddr, end, level);
-        status = prefault_pages(vma, *vaddr, level, &count);
-        if (status == -EEXIST && vmm_arch_page_at(vma->vas->pt, *vaddr, &there) != 0) {
-            level = there;
-            count = 1;
-            status = 0;
-        }
-        if (status == 0 || vma->page_lvl >= 0 || level == PAGE_LEVEL ||
-            (status != -ENOMEM && status != -EEXIST)) {
-            break;
-        }
-        level--; /* no memory for it, or a table with smaller pages in its place */
+    if (status != 0) {
+        return prefault_smaller(vma, *vaddr, end, level, status, vaddr);
     }
-    *vaddr = PAGE_Lx_ALIGN_DOWN(*vaddr, level) + (count << PAGE_Lx_SHIFT(level));
-    return status;
+    *vaddr = run_end(&run);
+    return 0;
 }
 
 int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
@@ -170,9 +221,7 @@ int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
             vmm_arch_publish(vma->vas->pt); /* its handler may look at the pages before */
         }
     }
-    if (vma->ops->fault_takes_runs) {
-        vmm_arch_publish(vma->vas->pt);
-    }
+    vmm_arch_publish(vma->vas->pt);
     return status;
 }
 

@@ -115,11 +115,10 @@ static int file_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
         (vma->page_lvl < 0 || fault->len > PAGE_Lx_SIZE(fault->level))) {
         return -ENOMEM;
     }
-    status = vma_supply(vma, fault);
+    status = vma_supply(vma, fault, &vma->vas->counts.file);
     if (status != 0) {
         return status;
     }
-    vma->vas->counts.file += fault->len / PAGE_SIZE;
     fill(mapping->file, offset, vmm_arch_ram(fault->paddr), fault->len);
     if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0) {
         vmm_arch_sync_code(fault->paddr, fault->len);

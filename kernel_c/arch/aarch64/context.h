@@ -20,6 +20,12 @@ static inline pte_t *context_root(const struct uk_pagetable *context)
     return (pte_t *)context->pt_vbase;
 }
 
+/* 1 for 39 bits of VA, which the kernel's half always has; 0 for 48. */
+static inline unsigned context_root_level(const struct uk_pagetable *context)
+{
+    return LUKOS_VA_BITS > 39 ? context->arch.root_level : 1;
+}
+
 static inline bool context_is_kernel(const struct uk_pagetable *context)
 {
     return context->arch.kernel;

@@ -6,35 +6,57 @@
 
 /* The contract of lukos/vmm_arch.h on slots: pages that are mapped in steps. */
 
+/* Free the table of this level, and those below it on the way to va; no walk knows of them. */
+static void tables_drop(pte_t *table, vaddr_t va, unsigned level)
+{
+    pte_t pte;
+
+    do {
+        pte = table[pte_index(va, level++)];
+        table_free(table);
+        table = walk_next(pte);
+    } while (pte != 0);
+}
+
+/* Tables above the one of this level, which goes where they do, up to level top; the highest. */
+static __attribute__((noinline)) pte_t *tables_above(pte_t *table, vaddr_t va, unsigned level,
+                                                     unsigned top)
+{
+    while (level > top) {
+        pte_t *above = table_alloc();
+
+        if (above == NULL) {
+            tables_drop(table, va, level);
+            return NULL;
+        }
+        level--;
+        pte_make(&above[pte_index(va, level)], pte_table(table_address(table)));
+        (void)walk_count(above, 1);
+        table = above;
+    }
+    return table;
+}
+
 /*
  * Hang tables under an empty entry of a live one, down to the level whose slot is wanted; then
- * *slot is the one for va.
+ * *slot is the one for va. The lowest is made first: no walk knows of any before the last store.
  */
 static __attribute__((noinline)) int tables_add(pte_t *entry, unsigned at, vaddr_t va,
                                                 unsigned level, pte_t **slot)
 {
-    struct table_stock stock = {NULL};
-    pte_t *top;
-    pte_t *below;
+    pte_t *lowest = table_alloc();
+    pte_t *table = lowest;
 
-    if (*entry != 0) {
-        return -EEXIST;
+    if (table != NULL && level > at + 1) {
+        table = tables_above(table, va, level, at + 1);
     }
-    if (!table_stock_fill(&stock, level - at)) {
+    if (table == NULL) {
         return -ENOMEM;
     }
-    top = below = table_stock_take(&stock);
-    while (++at < level) {
-        pte_t *next = table_stock_take(&stock);
-
-        pte_make(&below[pte_index(va, at)], pte_table(table_address(next)));
-        (void)walk_count(below, 1);
-        below = next;
-    }
     dsb_ishst();
-    pte_make(entry, pte_table(table_address(top)));
+    pte_make(entry, pte_table(table_address(table)));
     (void)walk_count(entry, 1);
-    *slot = &below[pte_index(va, level)];
+    *slot = &lowest[pte_index(va, level)];
     return 0;
 }
 
@@ -44,11 +66,14 @@ int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
     unsigned at = wanted;
     pte_t *entry = walk_down(ctx, va, &at);
 
+    if (*entry != 0) {
+        return -EEXIST;
+    }
     if (at != wanted) {
         return tables_add(entry, at, va, wanted, slot);
     }
     *slot = entry;
-    return *entry == 0 ? 0 : -EEXIST;
+    return 0;
 }
 
 size_t vmm_arch_slots_empty(const __pte_t *slot, vaddr_t va, unsigned level, size_t most)
@@ -64,14 +89,14 @@ size_t vmm_arch_slots_empty(const __pte_t *slot, vaddr_t va, unsigned level, siz
 
 void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level)
 {
-    const pte_t *end = slots + count;
     pte_t leaf = pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(level));
 
     (void)walk_count(slots, (int)count);
-    do {
-        pte_make(slots, leaf);
+    pte_make(slots, leaf);
+    for (const pte_t *last = slots + count - 1; slots != last;) {
         leaf += PAGE_Lx_SIZE(level);
-    } while (++slots != end);
+        pte_make(++slots, leaf);
+    }
 }
 
 void vmm_arch_publish(const void *ctx)

@@ -21,7 +21,7 @@ pte_t *table_alloc(void)
 {
     paddr_t pa;
 
-    if (frames_count(FRAME_NONE) == 0) {
+    if (frame_records.count == 0) {
         return boot_table_alloc();
     }
     pa = frames_alloc(1, 0, FRAME_TABLE);

@@ -52,18 +52,6 @@ static void invalidate(const struct tlb_gather *gather)
     }
 }
 
-/*
- * Instructions behind this one, on this CPU, that are already fetched or whose addresses are
- * translated must be so again (D8.17.6). For an address space that is not active the change of
- * TTBR0, and for EL0 the exception return, would do; the kernel may use both at once.
- */
-static void synchronize(const struct uk_pagetable *context)
-{
-    if (context_is_kernel(context) || cpu_this()->active == context) {
-        isb();
-    }
-}
-
 void tlb_flush(const struct tlb_gather *gather)
 {
     const struct uk_pagetable *context = gather->context;
@@ -77,7 +65,7 @@ void tlb_flush(const struct tlb_gather *gather)
     }
     invalidate(gather);
     dsb_ish();
-    synchronize(context);
+    tlb_synchronize(context);
 }
 
 void tlb_flush_asid(asid_tag_t tag)
@@ -98,10 +86,4 @@ void tlb_flush_all(void)
 {
     __asm__ volatile("tlbi vmalle1is" : : : "memory");
     dsb_ish();
-}
-
-void tlb_publish(const struct uk_pagetable *context)
-{
-    dsb_ishst();
-    synchronize(context);
 }

@@ -28,20 +28,33 @@ static inline pte_t *walk_next(pte_t pte)
     return table_at(pte_address(pte));
 }
 
+/* From the entry of a level above the last to the one for va below it. False: the walk ends. */
+static inline bool walk_on(pte_t **entry, vaddr_t va, unsigned at, unsigned last)
+{
+    if (at >= last || !pte_is_table(**entry, at)) {
+        return false;
+    }
+    *entry = &walk_next(**entry)[pte_index(va, at + 1)];
+    return true;
+}
+
 /*
  * Follow tables from the root, down to *level at most: the entry for va there, or where the walk
- * ends before that. *level receives which.
+ * ends before that. *level receives which. Step by step, as shifts are constants then.
  */
 static inline pte_t *walk_down(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
 {
-    unsigned at = context->arch.root_level;
-    unsigned shift = pte_shift(at);
-    pte_t *entry = &context_root(context)[(va >> shift) % PTE_ENTRIES];
+    unsigned at = context_root_level(context);
+    pte_t *entry = &context_root(context)[pte_index(va, at)];
 
-    while (at < *level && (*entry & PTE_TABLE_MASK) == PTE_TABLE_MASK) {
-        at++;
-        shift -= PTE_INDEX_BITS;
-        entry = &walk_next(*entry)[(va >> shift) % PTE_ENTRIES];
+    if (at == 0 && walk_on(&entry, va, 0, *level)) {
+        at = 1;
+    }
+    if (at == 1 && walk_on(&entry, va, 1, *level)) {
+        at = 2;
+    }
+    if (at == 2 && walk_on(&entry, va, 2, *level)) {
+        at = 3;
     }
     *level = at;
     return entry;

@@ -34,8 +34,8 @@ struct uk_vas {
     __vaddr_t vma_base;
     __vaddr_t low; /* what the page table may map: [low, high) */
     __vaddr_t high;
-    unsigned rights; /* and by what rights: a bit for each PAGE_ATTR_PROT_* that there is */
     struct lock lock;
+    __pte_t protections[PAGE_ATTR_PROT_RWX + 1]; /* vmm_arch_pte() of each combination of rights */
     struct vma_tree vmas;
 #define UK_VAS_FLAG_NO_PAGING 0x1 /* faults are not resolved */
     unsigned long flags;
