@@ -231,39 +231,20 @@ static __attribute__((noinline)) paddr_t alloc_trimmed(size_t count, unsigned al
     return taken(take_trimmed(count, align_order, purpose), count, purpose);
 }
 
-static inline paddr_t alloc_block(unsigned order, enum frame_purpose purpose)
-{
-    struct frame *head;
-
-    lock_acquire(&pool.lock);
-    head = block_take(order);
-    if (head != NULL) {
-        block_use(head, order, purpose, BIT(order));
-    }
-    return taken(head, BIT(order), purpose);
-}
-
 __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_order,
                                                enum frame_purpose purpose)
 {
-    return align_order <= FRAME_MAX_ORDER && count == BIT(align_order)
-               ? alloc_block(align_order, purpose)
-               : alloc_trimmed(count, align_order, purpose);
-}
+    struct frame *head;
 
-static __attribute__((noinline)) paddr_t alloc_split(size_t count, unsigned order)
-{
-    paddr_t pa = alloc_trimmed(count, order, FRAME_PAGE);
-
-    if (pa != 0) {
-        frames_split(pa, count, order);
+    if (align_order > FRAME_MAX_ORDER || count != BIT(align_order)) {
+        return alloc_trimmed(count, align_order, purpose);
     }
-    return pa;
-}
-
-paddr_t frames_alloc_pages(size_t count, unsigned order)
-{
-    return count == BIT(order) ? alloc_block(order, FRAME_PAGE) : alloc_split(count, order);
+    lock_acquire(&pool.lock);
+    head = block_take(align_order);
+    if (head != NULL) {
+        block_use(head, align_order, purpose, count);
+    }
+    return taken(head, count, purpose);
 }
 
 /* What is wrong with releasing [head, head + count); NULL: nothing is. */

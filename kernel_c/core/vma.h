@@ -140,9 +140,12 @@ static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault
     if (status != 0) {
         return status;
     }
-    fault->paddr = frames_alloc_pages(count, order);
+    fault->paddr = frames_alloc(count, order, FRAME_PAGE);
     if (fault->paddr == 0) {
         return -ENOMEM;
+    }
+    if (count > BIT(order)) {
+        frames_split(fault->paddr, count, order);
     }
     vma->vas->counts.resident += count;
     *kind += count;

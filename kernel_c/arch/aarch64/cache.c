@@ -33,7 +33,7 @@ static void zero_by_blocks(const char *at, const char *end, size_t block)
 
 void vmm_arch_zero(paddr_t pa, size_t len)
 {
-    const char *at = (const char *)(KERNEL_BASE + pa);
+    const char *at = (const char *)(KERNEL_BASE | pa);
     uint64_t dczid = READ_SYSREG(dczid_el0) & (DCZID_DZP | DCZID_BS);
 
     if (dczid <= ZVA_LARGEST) {

@@ -168,7 +168,7 @@ bool vmm_arch_kernel_access(const void *va, size_t len, bool write)
 
 void *vmm_arch_ram(paddr_t pa)
 {
-    return (void *)(KERNEL_BASE + pa);
+    return (void *)(KERNEL_BASE | pa);
 }
 
 paddr_t vmm_arch_ram_address(const void *va)

@@ -21,12 +21,12 @@ void table_free(pte_t *table);
 
 static inline pte_t *table_at(paddr_t pa)
 {
-    return (pte_t *)(KERNEL_BASE + pa);
+    return (pte_t *)(KERNEL_BASE | pa);
 }
 
 static inline paddr_t table_address(const pte_t *table)
 {
-    return (vaddr_t)table - KERNEL_BASE;
+    return (vaddr_t)table & ~KERNEL_BASE;
 }
 
 /* The frame that counts for the table this is an entry of; NULL: it stays whatever it holds. */

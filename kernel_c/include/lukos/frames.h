@@ -59,12 +59,6 @@ void frames_add(paddr_t start, paddr_t end);
  */
 paddr_t frames_alloc(size_t count, unsigned align_order, enum frame_purpose purpose);
 
-/*
- * The same as allocations of FRAME_PAGE of 2^order frames each, as frames_split() makes them;
- * count: a multiple of that; order: FRAME_MAX_ORDER at most.
- */
-paddr_t frames_alloc_pages(size_t count, unsigned order);
-
 /* Release what frames_alloc() gave: all of it at once. Panics on anything else. */
 void frames_free(paddr_t start, size_t count);
 
