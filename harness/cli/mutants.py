@@ -87,6 +87,8 @@ def mutants_command(
     been judged is kept in a journal: an interrupted run goes on where it was. Fails if a mutant survives
     that --reasons does not explain.
     """
+    if summary is not None and (kinds or functions or sample is not None):
+        raise HarnessError("--summary is of all mutants: leave out --kind, --function and --sample")
     image = load(elf)
     program = Program(image)
     chosen = choose(list(mutants(program, source)), kinds, functions, sample, seed)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -37,6 +37,16 @@ def totals(results: Results) -> dict[str, dict[str, float]]:
                 "score": round(100 * killed / (killed + survived), 1) if killed + survived else 100.0,
             }
     return found
+
+
+def markdown(found: Mapping[str, Mapping[str, float]]) -> str:
+    """`totals` as a table, for a README."""
+    names = ("mutants", "killed", "survived", "not reached")
+    rows = [
+        f"| {kind} | {' | '.join(f'{row[name]:,}' for name in names)} | {row['score']:.1f} % |"
+        for kind, row in found.items()
+    ]
+    return "\n".join([f"| kind | {' | '.join(names)} | score |", "|---|--:|--:|--:|--:|--:|", *rows])
 
 
 def place_of(mutant: Mutant) -> Missing:

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from harness import HarnessError
+from harness.cli.mutants import mutants_command
 from harness.pytest_plugin.options import settings_of
 
 Mutants = Callable[..., tuple[int, dict[str, Any]]]
@@ -51,13 +54,15 @@ def elf(request: pytest.FixtureRequest) -> Path:
 def campaign(elf: Path, tmp_path: Path) -> Mutants:
     """Runs a campaign on status_name() with the tests of a file; the status, and the JSON that it printed."""
 
-    def run(*arguments: str, tests: str | None = None) -> tuple[int, dict[str, Any]]:
+    def run(
+        *arguments: str, tests: str | None = None, only: tuple[str, str] = ("--function", "status_name")
+    ) -> tuple[int, dict[str, Any]]:
         file = tmp_path / "test_status.py"
         if tests is not None:
             file.write_text(tests)
         command = [
             *(sys.executable, "-m", "harness", "mutants", "--json", "--jobs", "1", "--elf", str(elf)),
-            *("--folder", str(tmp_path / "work"), "--function", "status_name", *arguments, str(file)),
+            *("--folder", str(tmp_path / "work"), *only, *arguments, str(file)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
         assert done.stdout, done.stderr
@@ -133,6 +138,16 @@ def test_a_test_process_that_dies_counts_as_killed(campaign: Mutants) -> None:
 
 
 def test_a_summary_is_written_for_the_project(campaign: Mutants, tmp_path: Path) -> None:
-    """The score by kind."""
-    _, data = campaign("--summary", str(tmp_path / "summary.json"), tests=STRICT)
-    assert json.loads((tmp_path / "summary.json").read_text()) == data["totals"]
+    """The score by kind, of all mutants there are."""
+    file = tmp_path / "summary.json"
+    _, data = campaign("--summary", str(file), tests=LAX, only=("--source", "kernel_c/core/status.c"))
+    assert json.loads(file.read_text()) == data["totals"]
+
+
+@pytest.mark.parametrize("part", ["--kind=branch", "--sample=9", "--function=status_name"])
+def test_a_part_of_the_mutants_makes_no_summary(elf: Path, tmp_path: Path, part: str) -> None:
+    """It would pass for a score of the whole."""
+    arguments = ["--elf", str(elf), "--summary", str(tmp_path / "summary.json"), part]
+    result = CliRunner().invoke(mutants_command, arguments)
+    assert isinstance(result.exception, HarnessError)
+    assert "all mutants" in str(result.exception)

@@ -15,6 +15,7 @@ import pytest
 
 from harness.checks.export import rules_table
 from harness.pytest_plugin.options import settings_of
+from tests.readme.figures import with_figures
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -75,6 +76,11 @@ def test_a_command_prints_what_is_shown(image: str, command: str, output: str) -
     )
     assert done.stderr == ""
     assert settled(done.stdout) == settled(output)
+
+
+def test_the_figures_are_those_of_the_committed_summaries() -> None:
+    """`python -m tests.readme.figures` writes them."""
+    assert with_figures(README) == README
 
 
 def test_the_readme_shows_sessions() -> None:
