@@ -26,8 +26,10 @@ from tests.uk.driver import (
     SOFT,
     UNINITIALIZED,
     USER_BASE,
+    WILLNEED,
     WRITE,
     R,
+    exhaust,
     status_name,
 )
 
@@ -203,6 +205,52 @@ def test_a_fault_that_is_refused_is_the_user_s(book):
         assert book.vas.user("r", va) == ("fault", False, va, "r", 0)
     assert book.vas.books() == before
     assert book.vas.user("r", va).value == FIRST
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_memory_that_runs_out_is_nobody_s_loss(book, pages):
+    """At each allocation of a map that populates, and of a split: nothing has changed."""
+    book.vas.map("anon", PAGE, at=BASE - PAGE, flags=POPULATE)
+    populate = lambda: book.do_map(pages, at=BASE, flags=POPULATE)[0]  # noqa: E731
+    assert exhaust(populate, book.vas, book.vas.books) >= pages
+    assert book.book.readers == 1
+    if pages > 1:
+        assert exhaust(lambda: book.vas.do_set_attr(BASE, PAGE, R), book.vas, book.vas.books) >= 1
+    assert book.numbers(BASE, pages) == [FIRST + n for n in range(pages)]
+
+
+def test_memory_that_cannot_be_written_is_given_back(book):
+    """The kernel has no place to see it at: the fault is refused."""
+    va = book.map(4, at=BASE)
+    before = book.vas.books()
+    with fail_nth(book.kernel, ("ukplat_page_kmap",), 1, result=ANY) as injection:
+        assert book.vas.user("r", va).outcome == "fault"
+    assert injection.struck
+    assert book.vas.books() == before
+    assert book.numbers(va, 1) == [FIRST]
+
+
+def test_pages_of_nothing_have_no_place(book):
+    """Without a book it is refused, wherever it might be."""
+    before = book.vas.books()
+    assert book.do_map(1, args=False) == ("EINVAL", ANY)
+    assert book.vas.books() == before
+
+
+def test_other_books_are_not_merged(book):
+    """Though the numbers would go on."""
+    other = Book(book.vas)
+    book.map(2, at=BASE)
+    other.map(2, at=BASE + 2 * PAGE, first=FIRST + 2)
+    assert len(book.vas.vmas()) == 2
+    assert book.numbers(BASE, 4) == [FIRST + n for n in range(4)]
+
+
+def test_advice_that_is_no_numbers_business(book):
+    """What will be needed comes when it is."""
+    va = book.map(4, at=BASE)
+    assert book.vas.do_advise(va, 4 * PAGE, WILLNEED) == "OK"
+    assert book.vas.present(va, 4 * PAGE) == []
 
 
 def test_populating_that_is_refused_undoes_the_map(book):
