@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -136,17 +136,22 @@ class Walker:
         self._read_qword = read_qword
         self._read_block = read_block
 
-    def walk(self, va: int) -> Walk:
-        """Translate `va` as the hardware would, with an empty TLB. Never raises for bad tables."""
+    def walk(self, va: int, known: tuple[Step, ...] = ()) -> Walk:
+        """Translate `va` as the hardware would, with an empty TLB. Never raises for bad tables.
+
+        `known` are the first steps, as a walk cache holds them: table descriptors, which are not read again.
+        """
         regime = self.regime
         if regime.epd or not regime.covers(va):
             return Walk(va, (), fault=Fault("translation", 0))
         if regime.table_base >> regime.output_bits:
             return Walk(va, (), fault=Fault("address size", 0))
-        steps: list[Step] = []
-        limits = TableLimits()
+        steps, limits = list(known), self.limits(known)
         table, index_top = regime.table_base, regime.va_bits - 1
-        for level in range(regime.start_level, LAST_LEVEL + 1):
+        if known:
+            table = known[-1].descriptor.output_address
+            index_top = regime.granule.level_shift(known[-1].level) - 1
+        for level in range(regime.start_level + len(known), LAST_LEVEL + 1):
             step = self._step(va, table, level, index_top)
             if step is None:
                 return Walk(va, tuple(steps), fault=Fault("external abort on walk", level))
@@ -158,6 +163,14 @@ class Walker:
             limits = self._limits(limits, step.descriptor)
             table, index_top = step.descriptor.output_address, regime.granule.level_shift(level) - 1
         return self._finish(va, tuple(steps), limits)
+
+    def limits(self, steps: Iterable[Step]) -> TableLimits:
+        """What the table descriptors among these steps take away."""
+        limits = TableLimits()
+        for step in steps:
+            if step.descriptor.kind == "table":
+                limits = self._limits(limits, step.descriptor)
+        return limits
 
     def leaves(self, start: int | None = None, end: int | None = None) -> Iterator[Mapping]:
         """Every leaf that maps something in [start, end), in ascending order of virtual address, lazily.

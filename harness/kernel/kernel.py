@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.arch.regime import Half
 from harness.checks.sanitizer import Options
+from harness.checks.tlb import AdversarialTlb
 from harness.errors import CallError, HarnessError, ImageError
 from harness.image import ElfImage
 from harness.image.types import CType, Pointer, sizeof, strip
@@ -71,12 +72,14 @@ class Kernel:
         budget: int = DEFAULT_BUDGET,
         boot: bool = True,
         sanitize: Options | None = SANITIZE,
+        tlb: AdversarialTlb | None = None,
     ) -> None:
         """Load and boot; without `boot` it stays at its entry point, for a debugger to run.
 
         `panic_symbols` name the functions that end a failed kernel; `boot_until` names a function to stop
         at instead of the first WFI; `budget` limits boot and each call, in instructions; `sanitize` says how
-        the MMU sanitizer looks on, None that it does not. The others are those of `Machine`.
+        the MMU sanitizer looks on, None that it does not; `tlb` is what to translate by instead of a TLB that
+        forgives. The others are those of `Machine`.
 
         Raises ImageError, MachineError, or GuestError when it does not come up.
         """
@@ -93,6 +96,8 @@ class Kernel:
             dtb_in_x0=dtb_in_x0,
             console_sink=console_sink,
         )
+        if tlb is not None:
+            tlb.attach(self.machine)
         self.session = Session(self.machine, self.image, panic_symbols, budget, sanitize)
         self.memory = self.session.memory
         for attach in attachments:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
-from harness.machine.engine import Engine, Hook
+from harness.machine.engine import Engine
+from harness.machine.hooks import Hook
 from harness.machine.reset import COUNTER_HZ
 
 _COUNTERS = (SYSTEM_REGISTERS["CNTVCT_EL0"], SYSTEM_REGISTERS["CNTPCT_EL0"])

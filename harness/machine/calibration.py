@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Finding what unicorn keeps in its structures but not in its interface.
 
-The syndrome of an exception and the instruction counter: their offsets are found by experiment once in a
-process, never assumed.
+The syndrome of an exception, the instruction counter, and the address that a translator has refused: their
+offsets are found by experiment once in a process, never assumed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from functools import cache
 
 from harness.arch.sysreg import SYSTEM_REGISTERS
 from harness.errors import MachineError
-from harness.machine.engine import EXCEPTION, UNLIMITED, CpuModel, Engine
-from harness.machine.records import Layout
+from harness.machine.engine import UNLIMITED, CpuModel, Engine
+from harness.machine.records import EXCEPTION, Layout
 
 _BASE = 0x40000000
 _SIZE = 0x10000
 _LIMIT = 0x0123_4567_89AB  # a count limit that no other field of the structure holds
 _PROBES = (0x0000_0071_2345_6788, 0x0000_0066_5544_3320)  # unmapped: two data aborts
 _NOP, _STR_X1_X2 = 0xD503201F, 0xF9000041
+_ALL = 7  # read, write, execute
 
 
 @cache
@@ -31,7 +32,8 @@ def layout_of(cpu: CpuModel) -> Layout:
     host = (ctypes.addressof(ram) + _SIZE - 1) & ~(_SIZE - 1)
     try:
         engine.map_memory(_BASE, _SIZE, host)
-        return Layout(exception=_find_exception(engine), counter=_find_counter(engine))
+        counter, exception = _find_counter(engine), _find_exception(engine)
+        return Layout(exception, counter, _find_refused(engine))
     finally:
         engine.close()
 
@@ -43,15 +45,34 @@ def _find_counter(engine: Engine) -> int:
     hook = engine.on_exception(lambda _index: engine.stop())
     engine.run(_BASE, _LIMIT)
     hook.remove()
-    with open("/proc/self/mem", "rb", buffering=0) as memory:
-        memory.seek(engine._structure())
-        blob = memory.read(0x2000)
+    blob = _structure(engine)
     found = [
         at - 8 for at in range(8, len(blob) - 8, 8) if struct.unpack_from("<QQ", blob, at - 8) == (7, _LIMIT)
     ]
     if len(found) != 1:
         raise MachineError("this build of unicorn keeps its instruction counter elsewhere; install 2.1.4")
     return found[0]
+
+
+def _structure(engine: Engine) -> bytes:
+    with open("/proc/self/mem", "rb", buffering=0) as memory:
+        memory.seek(engine._structure())
+        return memory.read(0x2000)
+
+
+def _find_refused(engine: Engine) -> int:
+    """Let a translator refuse two known addresses: the field holds exactly these."""
+    engine.translate_by(lambda va, _access: (va, _ALL) if va < _BASE + _SIZE else None)
+    engine._cpu.mem_write(_BASE, struct.pack("<I", _STR_X1_X2))
+    found = set(range(0, 0x2000, 8))
+    for va in _PROBES:
+        engine.write("x2", va)
+        engine.run(_BASE, UNLIMITED)
+        blob = _structure(engine)
+        found &= {at for at in found if blob[at : at + 8] == va.to_bytes(8, "little")}
+    if len(found) != 1:
+        raise MachineError("this build of unicorn keeps refused addresses elsewhere; install 2.1.4")
+    return found.pop()
 
 
 def _find_exception(engine: Engine) -> int:

@@ -11,18 +11,26 @@ counter is a field of unicorn's structure, found by `calibration.py`; reading it
 from __future__ import annotations
 
 import ctypes
-import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unicorn import arm64_const, unicorn_const
 from unicorn.unicorn_py3.arch.arm64 import HOOK_INSN_SYS_CFUNC, UcAArch64, UcRegCP64
-from unicorn.unicorn_py3.unicorn import HOOK_MEM_ACCESS_CFUNC, Uc, UcError, uccallback, uclib
+from unicorn.unicorn_py3.unicorn import (
+    HOOK_MEM_ACCESS_CFUNC,
+    HOOK_TLB_FILL_CFUNC,
+    Uc,
+    UcError,
+    uccallback,
+    uclib,
+)
 
+from harness.arch.permissions import Access
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
 from harness.errors import MachineError
-from harness.machine.records import Layout, MemoryAccess, PendingException, Unbacked
+from harness.machine.cycles import break_cycles
+from harness.machine.hooks import Hook, StoreHook
+from harness.machine.records import EXCEPTION, Layout, MemoryAccess, PendingException, Unbacked
 
 if TYPE_CHECKING:
     from array import array
@@ -60,41 +68,6 @@ _PC = arm64_const.UC_ARM64_REG_PC
 _SYSTEM = {"sys": arm64_const.UC_ARM64_INS_SYS, "msr": arm64_const.UC_ARM64_INS_MSR}
 
 
-@dataclass(eq=False, slots=True)
-class Hook:
-    """A registered callback; `remove` takes it away."""
-
-    engine: Engine
-    handle: int
-    address: int | None = None
-
-    def remove(self) -> None:
-        """Stop calling back. Safe to call twice."""
-        if self.handle:
-            self.engine.remove_hook(self)
-            self.handle = 0
-
-
-class StoreHook:
-    """One callback for the stores to any number of physical ranges, which may change at any time."""
-
-    def __init__(self, engine: Engine, callback: Callable[[int, int, int], None]) -> None:
-        def forward(_uc: Uc, _kind: int, pa: int, size: int, value: int, _data: object) -> None:
-            callback(pa, size, value & ((1 << 8 * size) - 1))
-
-        self._engine = engine
-        self._function = uccallback(engine._cpu, HOOK_MEM_ACCESS_CFUNC)(forward)
-
-    def cover(self, start: int, end: int) -> int:
-        """Call back for stores to [start, end) too; the result is what `uncover` takes."""
-        add = self._engine._cpu._Uc__do_hook_add  # type: ignore[attr-defined]  # one function for all ranges
-        return int(add(unicorn_const.UC_HOOK_MEM_WRITE, self._function, start, end - 1))
-
-    def uncover(self, handle: int) -> None:
-        """Leave out a range again."""
-        self._engine._cpu.hook_del(handle)
-
-
 class Engine:
     """One emulated AArch64 CPU."""
 
@@ -102,7 +75,7 @@ class Engine:
         self._uc: UcAArch64 | None = _create(cpu)
         self._scratch = self._cpu.context_save()
         self._layout: Layout | None = None
-        self._counter = ctypes.c_uint64(0)
+        self._counter, self._refused = ctypes.c_uint64(0), ctypes.c_uint64(0)
         self.retired_limit = UNLIMITED
         self._backed = (0, 0)  # the physical addresses of memory
         self._block_callbacks: list[object] = []  # what unicorn calls must live as long as it
@@ -117,6 +90,7 @@ class Engine:
         """Say where exception state and counter are: `pending` and `attempted` need to know."""
         self._layout = layout
         self._counter = ctypes.c_uint64.from_address(self._structure() + layout.counter)
+        self._refused = ctypes.c_uint64.from_address(self._structure() + layout.refused)
 
     @property
     def is_open(self) -> bool:
@@ -129,8 +103,8 @@ class Engine:
     def close(self) -> None:
         """Free the CPU, and the reference cycles that its Python callbacks make."""
         if self._uc is not None:
-            self._counter = ctypes.c_uint64(self._counter.value)
-            _break_cycles(self._uc)
+            self._counter, self._refused = ctypes.c_uint64(self._counter.value), ctypes.c_uint64(0)
+            break_cycles(self._uc)
             self._uc = None  # the last reference: unicorn's finalizer frees the CPU
 
     # -- memory ---------------------------------------------------------------------------------------
@@ -387,9 +361,32 @@ class Engine:
             return 0  # and let it execute
 
         function = uccallback(self._cpu, HOOK_INSN_SYS_CFUNC)(forward)
-        add = self._cpu._Uc__do_hook_add  # type: ignore[attr-defined]  # hook_add makes slower callbacks
-        handle = add(unicorn_const.UC_HOOK_INSN, function, pc, pc, ctypes.c_int(_SYSTEM[kind]))
-        return Hook(self, handle)
+        instruction = ctypes.c_int(_SYSTEM[kind])
+        return Hook(self, self._raw_hook(unicorn_const.UC_HOOK_INSN, function, pc, pc, instruction))
+
+    def translate_by(self, fill: Callable[[int, Access], tuple[int, int] | None]) -> None:
+        """Let `fill(va, access)` translate, not the tables: a physical address and rights (rwx: 1, 2, 4).
+
+        It is asked for each KiB, again after `flush_tlb`, and must not call that. None ends the run before
+        the instruction, and `refused` is the address then.
+        """
+
+        def forward(_uc: Uc, va: int, kind: int, entry: Any, _data: object) -> bool:
+            answer = fill(va, _FILLS[kind])
+            if answer is not None:
+                entry[0].paddr, entry[0].perms = answer
+            return answer is not None
+
+        self._cpu.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
+        function = uccallback(self._cpu, HOOK_TLB_FILL_CFUNC)(forward)
+        self._raw_hook(unicorn_const.UC_HOOK_TLB_FILL, function, 1, 0)  # 1, 0: everywhere
+        self.flush_tlb()
+        self.flush_code()
+
+    @property
+    def refused(self) -> int:
+        """The virtual address that was not translated, to the byte."""
+        return int(self._refused.value)
 
     def drop_hooks(self, hooks: Iterable[Hook]) -> None:
         """From a callback of theirs: stop calling back. `flush_code` is due before the next run."""
@@ -399,7 +396,23 @@ class Engine:
 
     def on_store(self, callback: Callable[[int, int, int], None]) -> StoreHook:
         """A callback for stores, with physical address, size and value; it covers nothing yet."""
-        return StoreHook(self, callback)
+
+        def forward(_uc: Uc, _kind: int, pa: int, size: int, value: int, _data: object) -> None:
+            callback(pa, size, value & ((1 << 8 * size) - 1))
+
+        return StoreHook(self, uccallback(self._cpu, HOOK_MEM_ACCESS_CFUNC)(forward))
+
+    def cover(self, function: object, start: int, end: int) -> int:
+        """See `StoreHook.cover`."""
+        return self._raw_hook(unicorn_const.UC_HOOK_MEM_WRITE, function, start, end - 1)
+
+    def uncover(self, handle: int) -> None:
+        """See `StoreHook.uncover`."""
+        self._cpu.hook_del(handle)
+
+    def _raw_hook(self, kind: int, function: object, begin: int, end: int, *more: object) -> int:
+        """Unicorn's hook_add would make callbacks that are slower."""
+        return int(self._cpu._Uc__do_hook_add(kind, function, begin, end, *more))  # type: ignore[attr-defined]
 
     def _hook(self, kind: int, callback: Callable[..., object], **where: int) -> Hook:
         return Hook(self, self._cpu.hook_add(kind, callback, **where))
@@ -412,7 +425,6 @@ class Engine:
 
 
 _BLOCK_ENTERED = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_uint64)  # and two that nobody reads
-EXCEPTION = struct.Struct("<IIQI")  # CPUARMState.exception: syndrome, fsr, vaddress, target_el
 
 _WIDEST = 15  # bytes by which an access to a range can start before it
 _ACCESS_HOOKS: Mapping[str, int] = {
@@ -420,7 +432,12 @@ _ACCESS_HOOKS: Mapping[str, int] = {
     "w": unicorn_const.UC_HOOK_MEM_WRITE,
     "rw": unicorn_const.UC_HOOK_MEM_READ | unicorn_const.UC_HOOK_MEM_WRITE,
 }
-_UNBACKED: Mapping[int, Literal["r", "w", "x"]] = {
+_FILLS: Mapping[int, Access] = {
+    unicorn_const.UC_MEM_READ: "r",
+    unicorn_const.UC_MEM_WRITE: "w",
+    unicorn_const.UC_MEM_FETCH: "x",
+}
+_UNBACKED: Mapping[int, Access] = {
     unicorn_const.UC_MEM_READ_UNMAPPED: "r",
     unicorn_const.UC_MEM_WRITE_UNMAPPED: "w",
     unicorn_const.UC_MEM_FETCH_UNMAPPED: "x",
@@ -436,14 +453,3 @@ def _create(cpu: CpuModel) -> UcAArch64:
     # Stop at no address of unicorn's own choosing: its `until` would be one exit more. See `set_exits`.
     uc.ctl(unicorn_const.UC_CTL_UC_USE_EXITS, unicorn_const.UC_CTL_IO_WRITE, ctypes.c_int(1))
     return uc
-
-
-def _break_cycles(uc: UcAArch64) -> None:
-    """ctypes.cast, which unicorn uses for callbacks, makes each of them refer to itself and to the CPU."""
-    devices = (function for pair in uc._mmio_callbacks.values() for function in pair)
-    for function in (*uc._callbacks.values(), *devices):
-        references = getattr(function, "_objects", None)
-        if references:
-            references.clear()
-    uc._callbacks.clear()
-    uc._mmio_callbacks.clear()

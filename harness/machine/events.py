@@ -22,8 +22,9 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.arch.maintenance import Barrier
 from harness.arch.sysreg import Encoding
-from harness.machine.engine import Engine, Hook
+from harness.machine.engine import Engine
 from harness.machine.exceptions import ExceptionTaken
+from harness.machine.hooks import Hook
 from harness.machine.runner import Runner
 from harness.machine.scan import REGISTERS, Findings, Mark, scan
 from harness.machine.watched import WatchedRanges
@@ -203,6 +204,11 @@ class Events:
             else:
                 for listener in self._listeners:
                     listener.returned(Returned(entered + distance, pc))
+
+    def settle(self) -> None:
+        """Tell of all that has executed by now; from a callback that no event is for."""
+        if self._ahead:
+            self._settle(self._runner.instructions)
 
     def _now(self) -> int:
         """The time of an instruction that is executing; the counter has counted it already."""

@@ -65,15 +65,19 @@ def stack_bank(pstate: int) -> int:
     return current_el(pstate) if pstate & 1 else 0
 
 
-def external_abort(access: str, pc: int, pstate: int) -> Cause:
-    """The abort for a physical access that nothing answers."""
+def abort(access: str, status: int, pc: int, pstate: int, far: int | None) -> Cause:
+    """An abort with this fault status; `far` is None where the address of a data access is not known."""
     level = current_el(pstate)
     target = max(level, 1)
     ec = (EC_IABT_LOWER if access == "x" else EC_DABT_LOWER) + (_SAME_LEVEL if level == target else 0)
-    iss = EXTERNAL_ABORT
     if access != "x":
-        iss |= _FNV | (_WNR if access == "w" else 0)
-    return Cause(ec << 26 | IL | iss, pc, target, pc if access == "x" else None)
+        status |= (_FNV if far is None else 0) | (_WNR if access == "w" else 0)
+    return Cause(ec << 26 | IL | status, pc, target, far)
+
+
+def external_abort(access: str, pc: int, pstate: int) -> Cause:
+    """The abort for a physical access that nothing answers."""
+    return abort(access, EXTERNAL_ABORT, pc, pstate, pc if access == "x" else None)
 
 
 def set_pstate(engine: Engine, new: int) -> None:

@@ -29,6 +29,7 @@ from harness.machine.engine import CpuModel, Engine
 from harness.machine.events import Events, Listener
 from harness.machine.exceptions import Cause, ExceptionTaken, set_pstate
 from harness.machine.memory import RAM_BASE, Memory, VirtualMemory
+from harness.machine.mmu import Mmu, Translator
 from harness.machine.oracle import Oracle, Translation
 from harness.machine.ram import PAGE, Ram
 from harness.machine.records import MemoryAccess
@@ -201,6 +202,7 @@ class Machine:
         texts = [segment for segment in program if segment.flags & _EXECUTABLE]
         self.events.load((bytes(text.data), (text.paddr, text.vaddr)) for text in texts)
         self._engine.restore(self._cold)
+        self.flush_tlb()
         self._engine.write("x0", self._boot_x0)
         self.registers["pc"] = entry
 
@@ -275,9 +277,19 @@ class Machine:
         """
         return Watch(self._engine.on_memory(pa, pa + size, access, callback).remove)
 
+    def translate_by(self, translator: Translator) -> Callable[[], None]:
+        """Let `translator` stand between the CPU and its tables, and make what it grants and refuses true.
+
+        The result makes the CPU ask anew; it may be called from listeners of events, not from translators.
+        """
+        self._runner.mmu = Mmu(self._engine, self.events.settle, translator)
+        return self._engine.flush_tlb
+
     def flush_tlb(self) -> None:
         """Forget all cached translations of addresses, as a restore does."""
         self._engine.flush_tlb()
+        if self._runner.mmu is not None:
+            self._runner.mmu.translator.forget()
 
     def raise_exception(self, esr: int, far: int | None = None) -> None:
         """Let the stopped CPU take an exception to EL1 that nothing caused, with the present PC as ELR.

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from harness.errors import MachineError
-from harness.machine.engine import Engine, Hook
+from harness.machine.engine import Engine
+from harness.machine.hooks import Hook
 from harness.machine.ram import PAGE
 
 WFI = 0xD503207F

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+EXCEPTION = struct.Struct("<IIQI")  # CPUARMState.exception: syndrome, fsr, vaddress, target_el
 
 
 class PendingException(NamedTuple):
@@ -37,3 +40,4 @@ class Layout:
 
     exception: int
     counter: int
+    refused: int

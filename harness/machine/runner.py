@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.arch.bits import U64
+from harness.arch.permissions import Access
 from harness.errors import MachineError
 from harness.machine.devices import PsciAction, psci_call
 from harness.machine.engine import DATA_ABORT, FETCH_ABORT, HVC, SMC, SVC, Engine
@@ -16,11 +17,13 @@ from harness.machine.exceptions import (
     UNDEFINED_ESR,
     Cause,
     ExceptionTaken,
+    abort,
     current_el,
     external_abort,
     take,
     vector_base,
 )
+from harness.machine.mmu import Mmu
 from harness.machine.points import WFI, Points
 from harness.machine.records import Unbacked
 
@@ -123,6 +126,7 @@ class Runner:
         self._observers: list[Callable[[ExceptionTaken], None]] = []
         self._run_ends: list[Callable[[], None]] = []
         self.exceptions: deque[ExceptionTaken] = deque(maxlen=RING)
+        self.mmu: Mmu | None = None  # instead of the engine's own
         engine.on_exception(self._on_exception)
         engine.on_unbacked(self._on_unbacked)
 
@@ -220,19 +224,32 @@ class Runner:
         if visit is not None:
             self._arrive(visit)
             return
+        complaint, mmu = self._execute(pc, limit), self.mmu
+        if complaint and mmu and mmu.wants_step and self._event is None:
+            self._not_retired(mmu.access)
+            with mmu.stepping():
+                complaint = self._execute(self._engine.read("pc"), 1)
+        if self._unbacked is not None:
+            self._abort_unbacked(self._unbacked)
+        elif complaint and mmu and mmu.refused:
+            self._abort_refused(mmu)
+        elif complaint is not None:
+            raise MachineError(f"the emulator gave up at {self._engine.read('pc'):#x}: {complaint}")
+
+    def _execute(self, pc: int, limit: int) -> str | None:
+        """Let the engine run, and count; its complaint."""
+        if self.mmu is not None:
+            self.mmu.clear()
         self._running = True
         try:
-            complaint = self._points.run(pc, limit)
+            return self._points.run(pc, limit)
         finally:
             self._running = False
             self._start = self._handled = None  # whatever comes now is a new visit
             self._retired += self._engine.attempted - self._lost
+            self._lost = 0
             for callback in self._run_ends:
                 callback()
-        if self._unbacked is not None:
-            self._abort_unbacked(self._unbacked)
-        elif complaint is not None:
-            raise MachineError(f"the emulator gave up at {self._engine.read('pc'):#x}: {complaint}")
 
     def _visit_of(
         self, pc: int, known_end: int | None = None, known_call: int | None = None
@@ -337,15 +354,25 @@ class Runner:
     def _abort_unbacked(self, access: Unbacked) -> None:
         """The engine stopped at an access that nothing answers: an external abort."""
         pc = self._engine.read("pc")
-        if access.access == "x" and pc in self._until:
+        self._abort(access.access, external_abort(access.access, pc, self._engine.read("pstate")))
+
+    def _abort_refused(self, mmu: Mmu) -> None:
+        """The engine stopped at an access that is not translated."""
+        pc, access = self._engine.read("pc"), mmu.access
+        pstate, far = self._engine.read("pstate"), self._engine.refused
+        self._abort(access, abort(access, mmu.status, pc, pstate, far))
+
+    def _abort(self, access: Access, cause: Cause) -> None:
+        if access == "x" and cause.elr in self._until:
             self._arrive(_Visit(end=True))
-            return
-        if access.access == "x" and self._spent:
-            return
-        if access.access != "x":
+        elif access != "x" or not self._spent:
+            self._not_retired(access)
+            self._deliver(cause, fetch=access == "x")
+
+    def _not_retired(self, access: Access) -> None:
+        """What was started and cannot go on is counted, but for an instruction that was never fetched."""
+        if access != "x":
             self._retired -= 1
-        cause = external_abort(access.access, pc, self._engine.read("pstate"))
-        self._deliver(cause, fetch=access.access == "x")
 
     def _deliver(self, cause: Cause, *, fetch: bool) -> None:
         """Take the exception, unless that leads nowhere."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from harness.machine.engine import Engine, StoreHook
+from harness.machine.engine import Engine
+from harness.machine.hooks import StoreHook
 
 
 class WatchedRanges:

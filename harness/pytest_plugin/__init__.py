@@ -56,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="on",
         help="fail tests whose kernel breaks the architecture's rules for table updates (default: on)",
     )
+    group.addoption(
+        "--kernel-tlb",
+        type=int,
+        metavar="SEED",
+        help="translate by an adversarial TLB: it keeps every stale entry that it may, or not, by the seed",
+    )
     parser.addini("kernel_elf", "kernel images to test", type="paths", default=[])
 
 

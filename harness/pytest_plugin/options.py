@@ -38,6 +38,7 @@ class Settings:
     ram_size: int
     entry_el: EntryLevel
     sanitizer: bool
+    tlb_seed: int | None
 
     def refuse_missing(self, paths: Iterable[Path]) -> None:
         """Raise a usage error that says how to build what is not there."""
@@ -72,6 +73,7 @@ def _read(config: pytest.Config) -> Settings:
         ram_size=_size(config.getoption("kernel_ram")),
         entry_el=config.getoption("kernel_entry_el"),
         sanitizer=config.getoption("kernel_sanitizer") == "on",
+        tlb_seed=config.getoption("kernel_tlb"),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.checks.sanitizer import Options
+from harness.checks.tlb import AdversarialTlb
 from harness.image import ElfImage
 from harness.kernel import Kernel
 from harness.pytest_plugin.options import Settings
@@ -46,6 +47,7 @@ class Pool:
         settings = self._settings
         standard: dict[str, Any] = {"cpu": settings.cpu, "ram_size": settings.ram_size}
         standard |= {"entry_el": settings.entry_el, "sanitize": Options() if settings.sanitizer else None}
+        standard["tlb"] = None if settings.tlb_seed is None else AdversarialTlb(settings.tlb_seed)
         return Kernel(self._images[path], **{**standard, **options})
 
     def close(self) -> None:
