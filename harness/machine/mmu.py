@@ -17,6 +17,7 @@ from harness.machine.engine import Engine
 from harness.machine.exceptions import PAN, current_el
 
 _ALL = 7
+_KIB = 1 << 10
 
 
 class Request(NamedTuple):
@@ -58,15 +59,17 @@ class Mmu:
     def __init__(self, engine: Engine, settle: Callable[[], None], translator: Translator) -> None:
         """`settle` tells of all events before this one."""
         self._engine, self._settle, self.translator = engine, settle, translator
-        self._stepping = False
+        self._stepping = self._spoilt = False
         self.access: Access = "r"
         self.status = 0
         self.clear()
         engine.translate_by(self._fill)
 
     def clear(self) -> None:
-        """Nothing is refused."""
-        self.refused = self.wants_step = False
+        """Before a run: nothing is refused."""
+        if self._spoilt:
+            self._engine.flush_tlb()
+        self.refused = self.wants_step = self._spoilt = False
 
     @contextmanager
     def stepping(self) -> Iterator[None]:
@@ -82,18 +85,23 @@ class Mmu:
             self._engine.flush_tlb()
 
     def _fill(self, va: int, access: Access) -> tuple[int, int] | None:
+        """What unicorn is told. When a run has ended it looks for the code at its exits, wherever these are;
+        a refusal then would end the run another time."""
         pstate = self._engine.read("pstate")
         level = current_el(pstate)
         if level > 1:
             return va, _ALL
         self._settle()
-        self.access = access
         answer = self.translator.translate(Request(va, access, level, bool(pstate & PAN)))
-        if isinstance(answer, int):
-            self.refused, self.status = True, answer
-            return None
-        if answer.once and not self._stepping:
+        if isinstance(answer, Granted) and (self._stepping or not answer.once):
+            rights = answer.rights
+            return answer.pa, rights.read | rights.write << 1 | rights.execute << 2
+        if access == "x" and (self.refused or self.wants_step or va != self._engine.pc & -_KIB):
+            self._spoilt = True
+            return va, _ALL
+        self.access = access
+        if isinstance(answer, Granted):
             self.wants_step = True
-            return None
-        rights = answer.rights
-        return answer.pa, rights.read | rights.write << 1 | rights.execute << 2
+        else:
+            self.refused, self.status = True, answer
+        return None

@@ -17,10 +17,11 @@ Left to the seed, each time that tables, TLB or registers change:
   ones do so before the ISB behind the DSB.
 
 Aborts have ESR and FAR as the CPU's own. Not modelled: other CPUs, and so local TLBIs that should have
-reached them; the contiguous hint; memory order and caches; AT instructions, which walk the tables as they are;
-LDTR and STTR, which are checked with EL1's rights; what is in a table before it is linked, which walks see at
-once. Fetches leave no entries, but for those of instructions that take exceptions. Stores to tables by the host
-are not seen: as with the CPU's own TLB, `Machine.flush_tlb` is due after them.
+reached them; the contiguous hint; memory order and caches; AT instructions, which walk the tables as they
+are; LDTR and STTR, which are checked with EL1's rights; what is in a table before it is linked, and stores to
+tables that no TTBR leads to, which walks see at once. Fetches leave no entries, but for those of instructions
+that take exceptions. Stores to tables by the host are not seen: as with the CPU's own TLB,
+`Machine.flush_tlb` is due after them.
 """
 
 from __future__ import annotations

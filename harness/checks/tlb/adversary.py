@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import chain
 from typing import Any, NamedTuple
 
 from harness.arch.bits import get
@@ -13,7 +14,7 @@ from harness.arch.permissions import Rights, permissions
 from harness.arch.regime import Regime
 from harness.arch.walker import Walk, Walker
 from harness.checks.tlb.choices import Choices
-from harness.checks.tlb.descriptors import PAGE, Descriptors, Place
+from harness.checks.tlb.descriptors import PAGE, Descriptors
 from harness.checks.tlb.entries import Dying, Entry, Tlb
 from harness.checks.tlb.registers import NAMES, Registers
 from harness.machine import ExceptionTaken, Machine
@@ -145,10 +146,7 @@ class Adversary:
             return False
         walk, regime, new = walked.walk, walked.regime, False
         for at, step in enumerate(walk.steps):
-            covered = regime.granule.level_shift(step.level) + regime.granule.stride
-            first = walk.va >> covered << covered if at else regime.base
-            place = Place(regime.table_base, step.level, first)
-            new |= self._descriptors.learn(step.entry_address, place, walk.steps[:at])
+            new |= self._descriptors.learn(regime, walk.va, walk.steps[: at + 1])
             if step.descriptor.kind == "table":
                 self._keep(self._entry(walked, at + 1, self._registers.context.asid, 0))
         if walk.fault is None:
@@ -208,7 +206,7 @@ class Adversary:
             raw = self._machine.memory.read_qword(pa) or 0
             if regime is None or not raw & 1:
                 continue
-            first = place.va + (pa % PAGE // 8 << regime.granule.level_shift(place.level))
+            first = place.va_of(pa, regime)
             if place.level < LAST_LEVEL and raw & _TABLE == _TABLE:
                 self._prefetch_below(regime, raw & 0xFFFF_FFFF_F000, place.level + 1, first)
             elif self._choices.yes(_PREFETCH, pa):
@@ -223,15 +221,28 @@ class Adversary:
 
     def _begin(self) -> None:
         if self._registers.refresh():
+            self._learn_trees()
             self._decide_anew()
             self._flush()
 
+    def _learn_trees(self) -> None:
+        context = self._registers.latest
+        for regime in (context.lower, context.upper):
+            if context.enabled and regime is not None and not regime.epd:
+                self._descriptors.learn_tree(regime)
+
     def stepped(self) -> None:
         """Stores to tables were made, or something was granted that a barrier may take away."""
-        written = [self._descriptors.stored(pa, before) for pa, before in self._written.items()]
+        stored = [self._descriptors.stored(pa, before) for pa, before in self._written.items()]
         self._written.clear()
-        if any(written):
+        if any(stored):
             self._decide_anew()
+        context = self._registers.context
+        for entry in chain(*stored):
+            for place in self._descriptors.places(entry, context.roots):
+                regime = context.regime(place.va)
+                if regime is not None:
+                    self._descriptors.learn_link(regime, place, entry)
 
     def system_operation(self, event: SystemOperation) -> None:
         """TLBI."""
@@ -259,6 +270,7 @@ class Adversary:
         if self._registers.context.enabled and lower is not None:
             self._prefetch_below(lower, lower.table_base, lower.start_level, lower.base)
         self._registers.write(event.register, event.value)
+        self._learn_trees()
         self._decide_anew()
         self._flush()
 

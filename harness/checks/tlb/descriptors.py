@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Table entries as walks see them: a store to one need not be visible to walks before a DSB (B2.3.12).
 
-A page is known as a table once a walk has come by that is remembered.
+Pages are known as tables when a walk can come by them, and as long as an entry links them. Of a table of more
+than a page (granules of 16K and 64K) the parts are known that walks have come by.
 """
 
 from __future__ import annotations
@@ -9,21 +10,29 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+from harness.arch.descriptor import LAST_LEVEL, decode
+from harness.arch.regime import Regime
 from harness.arch.walker import Step
 from harness.checks.tlb.choices import Choices
 from harness.machine.memory import Memory
 
 PAGE = 1 << 12
-_VALID = 1
+_VALID, _TABLE = 1, 3
+_ENTRIES = PAGE // 8
 _OLD = 1
 
 
 class Place(NamedTuple):
-    """Where in a tree a page is a table: its root, its level, and the first address that it is for."""
+    """Where in a tree a page is a table, or part of one: `table` is its first entry there, for `va`."""
 
     base: int
+    table: int
     level: int
     va: int
+
+    def va_of(self, entry: int, regime: Regime) -> int:
+        """The first address that the entry at a physical address is for."""
+        return self.va + ((entry - self.table) // 8 << regime.granule.level_shift(self.level))
 
 
 class Descriptors:
@@ -51,9 +60,39 @@ class Descriptors:
 
     # -- which pages are tables -----------------------------------------------------------------------------
 
-    def learn(self, pa: int, place: Place, steps: tuple[Step, ...]) -> bool:
-        """A walk has come by a page; whether it was not known to be a table."""
-        page = pa // PAGE
+    def learn(self, regime: Regime, va: int, steps: tuple[Step, ...]) -> bool:
+        """A walk has come by the entry of the last step; whether its page was not known to be a table."""
+        last, before = steps[-1], steps[:-1]
+        table = before[-1].descriptor.output_address if before else regime.table_base
+        start, shift = max(table, last.entry_address & -PAGE), regime.granule.level_shift(last.level)
+        first = (va >> shift) - (last.entry_address - start) // 8 << shift
+        return self._learn(Place(regime.table_base, start, last.level, first), before)
+
+    def learn_tree(self, regime: Regime) -> None:
+        """Walks may come by all tables below a root."""
+        root = Place(regime.table_base, regime.table_base, regime.start_level, regime.base)
+        self._learn_below(regime, root, (), min(regime.root_entries, _ENTRIES))
+
+    def learn_link(self, regime: Regime, place: Place, entry: int) -> None:
+        """An entry was written, and may link a tree of tables now."""
+        raw, steps = self._memory.read_qword(entry) or 0, self._pages[entry // PAGE][place]
+        if place.level < LAST_LEVEL and raw & _TABLE == _TABLE:
+            step = Step(place.level, entry, decode(raw, place.level, regime.granule))
+            child = step.descriptor.output_address
+            below = Place(place.base, child, place.level + 1, place.va_of(entry, regime))
+            self._learn_below(regime, below, (*steps, step), _ENTRIES)
+
+    def _learn_below(self, regime: Regime, place: Place, steps: tuple[Step, ...], entries: int) -> None:
+        if not self._memory.contains(place.table, 8 * entries):
+            return
+        self._learn(place, steps)
+        if place.level < LAST_LEVEL:
+            words = struct.unpack(f"<{entries}Q", self._memory.read(place.table, 8 * entries))
+            for at in [at for at, raw in enumerate(words) if raw & _TABLE == _TABLE]:
+                self.learn_link(regime, place, place.table + 8 * at)
+
+    def _learn(self, place: Place, steps: tuple[Step, ...]) -> bool:
+        page = place.table // PAGE
         new = page not in self._pages
         self._pages.setdefault(page, {})[place] = steps
         return new
@@ -76,16 +115,15 @@ class Descriptors:
 
     # -- stores and barriers --------------------------------------------------------------------------------
 
-    def stored(self, pa: int, before: bytes) -> bool:
-        """A table page may have been written, and was `before`; whether it was."""
+    def stored(self, pa: int, before: bytes) -> list[int]:
+        """A table page may have been written, and was `before`; the entries that were."""
         after = self._memory.read(pa, PAGE)
         if after == before:
-            return False
+            return []
         words = zip(struct.unpack("<512Q", before), struct.unpack("<512Q", after), strict=True)
-        for index, (old, new) in enumerate(words):
-            if old != new:
-                self._stored.setdefault(pa + 8 * index, old)
-        return True
+        changed = {pa + 8 * at: old for at, (old, new) in enumerate(words) if old != new}
+        self._stored = {**changed, **self._stored}
+        return list(changed)
 
     def barrier(self) -> None:
         """A DSB that waits for stores."""

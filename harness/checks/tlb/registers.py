@@ -74,6 +74,11 @@ class Registers:
             self._context = moment, _context({**self._now, **old}, bool(old))
         return self._context[1]
 
+    @property
+    def latest(self) -> Context:
+        """What will be in effect behind an ISB."""
+        return _context(self._now, False)
+
     def _is_old(self, name: str) -> bool:
         return self._choices.yes(_OLD, NAMES.index(name))
 

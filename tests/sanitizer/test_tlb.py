@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The adversarial TLB: what a missing step of an update makes a program read, with no sanitizer to say so."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.checks.tlb import AdversarialTlb
+from harness.machine import Machine
+from tests.sanitizer.conftest import CASES, RETURN
+
+SEEDS = range(24)
+FRAMES, PAGE, COUNT = 0x40800000, 0x1000, 40
+PAIRS = re.findall(r"^    pair +(\w+)$", (CASES / "stale.S").read_text(), re.MULTILINE)
+
+
+class Program:
+    """The kernel of the cases, booted anew, behind a TLB or the emulator's own."""
+
+    def __init__(self, image, tlb: AdversarialTlb | None = None) -> None:
+        self.image = image
+        self.machine = Machine(ram_size=64 << 20)
+        if tlb is not None:
+            tlb.attach(self.machine)
+        self.machine.load(image.segments, image.entry)
+        assert self.machine.run(budget=10_000).kind == "wfi"
+        for frame in range(COUNT):
+            self.machine.memory.write(FRAMES + frame * PAGE, frame.to_bytes(8, "little"))
+        self.moment = self.machine.snapshot()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.machine.close()
+
+    def run(self, name: str) -> int:
+        """What a case leaves in x0."""
+        self.machine.restore(self.moment)
+        registers = self.machine.registers
+        registers["pc"], registers["x30"] = self.image.symbols[name].address, RETURN
+        stop = self.machine.run(budget=10_000, until={RETURN})
+        assert stop.kind == "address", stop
+        return registers["x0"]
+
+
+@pytest.fixture(scope="module")
+def results(cases_image):
+    """Name of a case -> what it gives for each seed; and the same for the emulator's own TLB, as "plain"."""
+    names = [f"{kind}_{name}" for name in PAIRS for kind in ("right", "wrong")]
+    found = {}
+    with Program(cases_image) as plain:
+        found["plain"] = {name: plain.run(name) for name in names}
+    for seed in SEEDS:
+        with Program(cases_image, AdversarialTlb(seed)) as program:
+            found[seed] = {name: program.run(name) for name in names}
+    return found
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_correct_code_reads_what_the_tables_say(results, pair):
+    """For every seed, as with a TLB that forgives."""
+    name = f"right_{pair}"
+    assert {results[seed][name] for seed in SEEDS} == {results["plain"][name]}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_step_left_out_changes_what_is_read(results, pair):
+    """For some seed, and not for all."""
+    expected = results["plain"][f"right_{pair}"]
+    differing = [seed for seed in SEEDS if results[seed][f"wrong_{pair}"] != expected]
+    assert 0 < len(differing) < len(SEEDS)
