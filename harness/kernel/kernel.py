@@ -96,8 +96,7 @@ class Kernel:
             dtb_in_x0=dtb_in_x0,
             console_sink=console_sink,
         )
-        if tlb is not None:
-            tlb.attach(self.machine)
+        self.tlb = None if tlb is None else tlb.attach(self.machine)
         self.session = Session(self.machine, self.image, panic_symbols, budget, sanitize)
         self.memory = self.session.memory
         for attach in attachments:

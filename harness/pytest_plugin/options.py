@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -39,6 +39,15 @@ class Settings:
     entry_el: EntryLevel
     sanitizer: bool
     tlb_seed: int | None
+
+    @property
+    def checks(self) -> dict[str, Any]:
+        """The options of `Kernel` that say how its translations are checked."""
+        from harness.checks.sanitizer import Options
+        from harness.checks.tlb import AdversarialTlb
+
+        tlb = None if self.tlb_seed is None else AdversarialTlb(self.tlb_seed)
+        return {"sanitize": Options() if self.sanitizer else None, "tlb": tlb}
 
     def refuse_missing(self, paths: Iterable[Path]) -> None:
         """Raise a usage error that says how to build what is not there."""

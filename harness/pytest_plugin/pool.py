@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.checks.sanitizer import Options
-from harness.checks.tlb import AdversarialTlb
 from harness.image import ElfImage
 from harness.kernel import Kernel
 from harness.pytest_plugin.options import Settings
@@ -45,9 +43,8 @@ class Pool:
         if path not in self._images:
             self._images[path] = ElfImage.load(path)
         settings = self._settings
-        standard: dict[str, Any] = {"cpu": settings.cpu, "ram_size": settings.ram_size}
-        standard |= {"entry_el": settings.entry_el, "sanitize": Options() if settings.sanitizer else None}
-        standard["tlb"] = None if settings.tlb_seed is None else AdversarialTlb(settings.tlb_seed)
+        standard = {"cpu": settings.cpu, "ram_size": settings.ram_size, "entry_el": settings.entry_el}
+        standard |= settings.checks
         return Kernel(self._images[path], **{**standard, **options})
 
     def close(self) -> None:

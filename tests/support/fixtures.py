@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from harness import Kernel
+from harness.pytest_plugin.options import settings_of
 from tests.support.frames import without_filling
 from tests.support.vmm import BLOCK_1G, Vmm
 
@@ -33,8 +34,7 @@ def large_memory(kernel):
 
 @pytest.fixture(scope="session")
 def booted_small_kernel(kernel_elf, pytestconfig):
-    options = {"sanitize": None} if pytestconfig.getoption("kernel_sanitizer") == "off" else {}
-    with Kernel(kernel_elf, ram_size=64 << 20, **options) as kernel:
+    with Kernel(kernel_elf, ram_size=64 << 20, **settings_of(pytestconfig).checks) as kernel:
         yield kernel, kernel.snapshot()
 
 

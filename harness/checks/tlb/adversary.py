@@ -64,6 +64,11 @@ class Adversary:
         machine.before_run(self._begin)
         self._flush = machine.translate_by(self)
 
+    @property
+    def entries(self) -> list[Entry]:
+        """What TLB and walk cache hold, the oldest first."""
+        return list(self._tlb)
+
     # -- accesses -------------------------------------------------------------------------------------------
 
     def translate(self, request: Request) -> Granted | int:

@@ -8,7 +8,7 @@ not told of a change.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,9 @@ class Tlb:
         self._shifts: tuple[int, ...] = ()
         self._order: dict[Entry, None] = {}
         self.dying: dict[Entry, Dying] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._order))
 
     def matching(self, va: int, asid: int) -> list[Entry]:
         """What may be used for an address, smallest first, and of one size the oldest first."""
