@@ -58,7 +58,7 @@ coverage: $(KERNELS) host $(VENV)/.have-test ## which lines and branches of the 
 	$(say) 'coverage: $(BUILD)/coverage'
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) --kernel-cov=html:$(BUILD)/coverage/index.html \
 	    --kernel-cov=lcov:$(BUILD)/coverage/kernel.lcov --kernel-cov=cobertura:$(BUILD)/coverage/kernel.xml \
-	    --kernel-cov=json:$(BUILD)/coverage/kernel.json --kernel-cov=totals:tests/coverage/summary.json $(ARGS)
+	    --kernel-cov=json:$(BUILD)/coverage/kernel.json $(if $(ARGS),$(ARGS),--kernel-cov=totals:tests/coverage/coverage.json)
 
 STEPS ?= 100000
 soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=... at least, SEED=... to repeat a run

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
-from harness.report.mutation import markdown
+from harness.report import mutation
+from harness.report.coverage import data as coverage
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-TABLES = {"mutants": markdown}
+TABLES = {"coverage": coverage.markdown, "mutants": mutation.markdown}
 
 
-def summary(name: str) -> dict[str, dict[str, float]]:
+def summary(name: str) -> dict[str, dict[str, Any]]:
     """What the last run said; empty where there was none."""
     file = ROOT / "tests" / "coverage" / f"{name}.json"
     return json.loads(file.read_text()) if file.is_file() else {}

@@ -15,7 +15,7 @@ import pytest
 
 from harness.checks.export import rules_table
 from harness.pytest_plugin.options import settings_of
-from tests.readme.figures import with_figures
+from tests.readme.figures import summary, with_figures
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -81,6 +81,15 @@ def test_a_command_prints_what_is_shown(image: str, command: str, output: str) -
 def test_the_figures_are_those_of_the_committed_summaries() -> None:
     """`python -m tests.readme.figures` writes them."""
     assert with_figures(README) == README
+
+
+def test_the_last_run_reached_what_is_asked() -> None:
+    """Every line but those with a reason, and 95 % of the branch outcomes; before the first run, nothing."""
+    found = summary("coverage")
+    if found:
+        assert found["without_reason"]["lines"] == 0
+        assert found["lines"]["total"] > 4000
+        assert found["branches"]["percent"] >= 95
 
 
 def test_the_readme_shows_sessions() -> None:

@@ -15,6 +15,7 @@ import pytest
 from harness.checks.coverage import Coverage, FileCoverage, Outcome
 from harness.checks.coverage.reasons import Reason, Reasons
 from harness.report.coverage import write
+from harness.report.coverage.data import markdown, totals
 from harness.report.coverage.summary import summary
 from harness.report.text import plain
 
@@ -96,6 +97,17 @@ def test_totals_count_what_nobody_has_explained(
     reasons = Reasons(tuple(Reason(path, names[path], "", "why") for path in explained))
     data = json.loads(written("totals", coverage, tmp_path, reasons))
     assert data["without_reason"] == dict(zip(("lines", "branches"), left, strict=True))
+
+
+def test_totals_are_a_table_for_people(coverage: Coverage) -> None:
+    """A row for each measure, of which two can be explained."""
+    assert markdown(totals(coverage, Reasons(()))).splitlines() == [
+        "| | reached | of | | without a reason |",
+        "|---|--:|--:|--:|--:|",
+        "| lines | 4 | 5 | 80.0 % | 1 |",
+        "| branch outcomes | 1 | 2 | 50.0 % | 1 |",
+        "| instructions | 0 | 0 | 100.0 % | |",
+    ]
 
 
 class Page(HTMLParser):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness.checks.coverage import Coverage
@@ -48,6 +49,18 @@ def totals(coverage: Coverage, reasons: Reasons) -> dict[str, Any]:
             "branches": sum(place in unexplained for place in outcomes),
         },
     }
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """`totals` as a table, for a README."""
+    names = {"lines": "lines", "branches": "branch outcomes", "instructions": "instructions"}
+    rows = [_row(name, found[key], found["without_reason"].get(key)) for key, name in names.items()]
+    return "\n".join(["| | reached | of | | without a reason |", "|---|--:|--:|--:|--:|", *rows])
+
+
+def _row(name: str, ratio: Mapping[str, float], unexplained: int | None) -> str:
+    last = "" if unexplained is None else f" {unexplained:,}"
+    return f"| {name} | {ratio['reached']:,} | {ratio['total']:,} | {ratio['percent']:.1f} % |{last} |"
 
 
 def _ratio(found: Ratio) -> dict[str, float]:
