@@ -22,10 +22,10 @@ int vas_init_kernel(void)
 
 struct uk_vas *vas_at(vaddr_t vaddr)
 {
-    return vaddr >= kernel_vas.low ? &kernel_vas : uk_vas_get_active();
+    return vaddr >= kernel_vas.low ? vas_of_kernel() : uk_vas_get_active();
 }
 
-struct uk_vas *vas_of_kernel(void)
+__attribute__((noinline)) struct uk_vas *vas_of_kernel(void)
 {
     return &kernel_vas;
 }
@@ -69,7 +69,7 @@ struct uk_vas *uk_vas_get_active(void)
 {
     const struct uk_pagetable *pt = vmm_arch_active();
 
-    return pt == NULL || pt->arch.vas == NULL ? &kernel_vas : pt->arch.vas;
+    return pt == NULL || pt->arch.vas == NULL ? vas_of_kernel() : pt->arch.vas;
 }
 
 int uk_vas_set_active(struct uk_vas *vas)

@@ -133,21 +133,21 @@ int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
  */
 static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault, size_t *kind)
 {
-    unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
+    struct uk_vas *vas = vma->vas;
     size_t count = fault->len / PAGE_SIZE;
-    int status = vas_check_resident(vma->vas, count);
+    int status = vas_check_resident(vas, count);
 
     if (status != 0) {
         return status;
     }
-    fault->paddr = frames_alloc(count, order, FRAME_PAGE);
+    fault->paddr = frames_alloc(count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT, FRAME_PAGE);
     if (fault->paddr == 0) {
         return -ENOMEM;
     }
-    if (count > BIT(order)) {
-        frames_split(fault->paddr, count, order);
+    if (count > 1 && fault->len > PAGE_Lx_SIZE(fault->level)) {
+        frames_split(fault->paddr, count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT);
     }
-    vma->vas->counts.resident += count;
+    vas->counts.resident += count;
     *kind += count;
     return 0;
 }

@@ -93,7 +93,7 @@ void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, 
 
     (void)walk_count(slots, (int)count);
     pte_make(slots, leaf);
-    for (const pte_t *last = slots + count - 1; slots != last;) {
+    while (--count != 0) {
         leaf += PAGE_Lx_SIZE(level);
         pte_make(++slots, leaf);
     }
