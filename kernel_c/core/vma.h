@@ -144,7 +144,7 @@ static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault
     if (fault->paddr == 0) {
         return -ENOMEM;
     }
-    if (count > 1 && fault->len > PAGE_Lx_SIZE(fault->level)) {
+    if (count != 1 && count > PAGE_Lx_SIZE(fault->level) / PAGE_SIZE) {
         frames_split(fault->paddr, count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT);
     }
     vas->counts.resident += count;

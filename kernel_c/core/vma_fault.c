@@ -36,8 +36,9 @@ static unsigned largest_level(__vaddr_t vaddr, __vaddr_t end)
 }
 
 /* Let the type supply the memory for these empty slots, that of vaddr first, and map it. */
-static inline int supply(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, unsigned level,
-                         struct __regs *regs, __pte_t *slots, size_t count)
+static inline int supply(const struct uk_vas *vas, struct uk_vma *vma, __vaddr_t vaddr,
+                         unsigned type, unsigned level, struct __regs *regs, __pte_t *slots,
+                         size_t count)
 {
     struct uk_vm_fault fault = {
         .vaddr = vaddr,
@@ -45,7 +46,7 @@ static inline int supply(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, uns
         .vbase = PAGE_Lx_ALIGN_DOWN(vaddr, level),
         .paddr = __PADDR_INV,
         .type = type,
-        .pte = vma_pte(vma->vas, vma->attr),
+        .pte = vma_pte(vas, vma->attr),
         .level = level,
         .regs = regs,
     };
@@ -66,7 +67,8 @@ static __attribute__((noinline)) int give_up(struct uk_vma *vma, __vaddr_t vaddr
     return status;
 }
 
-static inline int fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, struct __regs *regs)
+static inline int fault(const struct uk_vas *vas, struct uk_vma *vma, __vaddr_t vaddr,
+                        unsigned type, struct __regs *regs)
 {
     unsigned level = vma->page_lvl < 0 ? PAGE_LEVEL : (unsigned)vma->page_lvl;
     __pte_t *slot;
@@ -75,19 +77,17 @@ static inline int fault(struct uk_vma *vma, __vaddr_t vaddr, unsigned type, stru
     if (vma->ops->fault == NULL || !is_permitted(vma, type)) {
         return -EFAULT;
     }
-    status = vmm_arch_slot(vma->vas->pt, vaddr, level, &slot);
+    status = vmm_arch_slot(vas->pt, vaddr, level, &slot);
     if (status != 0) {
         return status == -EEXIST ? 0 : status; /* somebody was quicker: what is there stays */
     }
-    status = supply(vma, vaddr, type, level, regs, slot, 1);
+    status = supply(vas, vma, vaddr, type, level, regs, slot, 1);
     if (status != 0) {
         return give_up(vma, vaddr, level, status);
     }
-    vmm_arch_publish(vma->vas->pt);
+    vmm_arch_publish(vas->pt);
     return 0;
 }
-
-#define PREFAULT (UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT)
 
 /* Pages that are made present together: the address in the first, their size and number. */
 struct run {
@@ -120,7 +120,7 @@ static inline int run_supply(struct uk_vma *vma, const struct run *run, __pte_t 
 {
     const unsigned type = UK_VMA_FAULT_SOFT | UK_VMA_FAULT_NONPRESENT;
 
-    return supply(vma, run->vaddr, type, run->level, NULL, slots, run->count);
+    return supply(vma->vas, vma, run->vaddr, type, run->level, NULL, slots, run->count);
 }
 
 /* Map a run with fewer pages than there are slots for; how many. *status: why, and the new one. */
@@ -294,7 +294,7 @@ int fault_resolve(vaddr_t vaddr, unsigned type, struct __regs *regs)
     lock_acquire(&vas->lock);
     vma = vma_from(vas, vaddr);
     if (vma != NULL && vma->start <= vaddr) {
-        status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? fault(vma, vaddr, type, regs)
+        status = (type & UK_VMA_FAULT_NONPRESENT) != 0 ? fault(vas, vma, vaddr, type, regs)
                                                        : vma_cow_fault(vma, vaddr, type);
     }
     if (status == 0) {

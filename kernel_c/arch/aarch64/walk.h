@@ -31,7 +31,7 @@ static inline pte_t *walk_next(pte_t pte)
 /* From the entry of a level above the last to the one for va below it. False: the walk ends. */
 static inline bool walk_on(pte_t **entry, vaddr_t va, unsigned at, unsigned last)
 {
-    if (at >= last || !pte_is_table(**entry, at)) {
+    if (at == last || !pte_is_table(**entry, at)) {
         return false;
     }
     *entry = &walk_next(**entry)[pte_index(va, at + 1)];
@@ -39,8 +39,9 @@ static inline bool walk_on(pte_t **entry, vaddr_t va, unsigned at, unsigned last
 }
 
 /*
- * Follow tables from the root, down to *level at most: the entry for va there, or where the walk
- * ends before that. *level receives which. Step by step, as shifts are constants then.
+ * Follow tables from the root, down to *level, which is not above it: the entry for va there, or
+ * where the walk ends before that. *level receives which. Step by step, as shifts are constants
+ * then.
  */
 static inline pte_t *walk_down(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
 {
