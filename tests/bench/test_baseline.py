@@ -22,7 +22,7 @@ from harness.report.producer import producer
 BASELINE = Path(__file__).parent / "baseline.json"
 REWRITE = "python -m harness bench --write-baseline tests/bench/baseline.json"
 NOT_MET = {
-    *("map anywhere", "map fixed", "fault", "split", "merge", "unmap page"),
+    *("map anywhere", "map fixed", "split", "merge", "unmap page"),
     *("populate 2M block", "populate 1G dma"),
 }
 
