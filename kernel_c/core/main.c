@@ -15,9 +15,13 @@ static struct platform platform;
 static void console_start(void)
 {
     struct range registers = platform.console;
+    void *uart = NULL;
 
     if (registers.start < registers.end) {
-        pl011_init(arch_map_device(registers.start, registers.end - registers.start));
+        uart = arch_map_device(registers.start, registers.end - registers.start);
+    }
+    if (uart != NULL) {
+        pl011_init(uart);
         console_set(pl011_put);
     }
 }

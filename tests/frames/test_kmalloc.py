@@ -56,6 +56,16 @@ def test_more_than_there_is_is_refused(heap, size):
     assert heap.malloc(size) == 0
 
 
+@pytest.mark.parametrize("offset", [0, 8, 64 * 60])
+def test_freeing_what_is_no_live_object_is_a_panic(heap, offset):
+    """Though its slab is in use: what was freed, the middle of an object, one that was never had."""
+    at, _ = heap.malloc(64), heap.malloc(64)
+    if offset == 0:
+        heap.free(at)
+    with pytest.raises(GuestPanic, match="not a live object of this cache"):
+        heap.free(at + offset)
+
+
 @pytest.mark.parametrize("size", [64, 2 * PAGE])
 def test_freeing_twice_is_a_panic(heap, size):
     """Object or frames."""
