@@ -16,6 +16,7 @@ static struct {
     struct lock lock;
     struct object_cache cache;
     struct list live;
+    size_t count; /* of them */
     uint64_t last_id;
 } spaces;
 
@@ -42,7 +43,7 @@ bool address_space_is_live(const address_space_t *as)
 
 size_t address_space_count(void)
 {
-    return spaces.cache.live;
+    return spaces.count;
 }
 
 /* An address space that nobody knows of yet; NULL: out of memory. */
@@ -67,6 +68,7 @@ static address_space_t *publish(address_space_t *as)
     lock_acquire(&spaces.lock);
     as->id = ++spaces.last_id;
     list_push_back(&spaces.live, &as->link);
+    spaces.count++;
     lock_release(&spaces.lock);
     (void)status_record(0);
     return as;
@@ -122,6 +124,7 @@ int vmm_address_space_destroy(address_space_t *as)
     }
     lock_acquire(&spaces.lock);
     list_remove(&as->link);
+    spaces.count--;
     lock_release(&spaces.lock);
     dispose(as);
     return status_record(0);

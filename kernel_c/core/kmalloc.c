@@ -6,16 +6,22 @@
 #include "lukos/objects.h"
 #include "lukos/vmm_arch.h"
 
-/* Size classes 32, 64 ... 1024 over the object allocator; blocks of frames above. */
+/* Size classes 1024, 512 ... 32 over the object allocator; blocks of frames above. */
 #define SMALLEST_SHIFT 5U
 #define LARGEST_SHIFT 10U
 #define CLASSES (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
+#define LARGEST_LEADING (64 - LARGEST_SHIFT) /* zeros before the first 1 of a size - 1 */
 
-static struct object_cache classes[CLASSES];
+/* Each in a line of the data cache of its own: CPUs that lock one leave the others alone. */
+static struct {
+    _Alignas(64) struct object_cache cache;
+} classes[CLASSES];
 
 static inline struct object_cache *class_for(size_t size)
 {
-    return &classes[log2_floor((size - 1) | (OBJECT_SIZE_MIN - 1)) + 1 - SMALLEST_SHIFT];
+    size_t leading = (size_t)__builtin_clzll((size - 1) | (OBJECT_SIZE_MIN - 1));
+
+    return &classes[leading - LARGEST_LEADING].cache;
 }
 
 static __attribute__((noinline)) void *blocks(size_t size)
@@ -35,19 +41,21 @@ static void *kmalloc(struct uk_alloc *a, size_t size)
     return size == 0 ? NULL : blocks(size);
 }
 
+static __attribute__((noinline)) void free_blocks(const void *ptr)
+{
+    paddr_t pa = vmm_arch_ram_address(ptr);
+
+    frames_free(pa, BIT(frame_of(pa)->order));
+}
+
 /* Objects never start a frame: the head of their slab does. */
 static void kfree(struct uk_alloc *a, void *ptr)
 {
     (void)a;
-    if (ptr == NULL) {
-        return;
-    }
-    if (is_aligned((uintptr_t)ptr, PAGE_SIZE)) {
-        paddr_t pa = vmm_arch_ram_address(ptr);
-
-        frames_free(pa, BIT(frame_of(pa)->order));
-    } else {
+    if (!is_aligned((uintptr_t)ptr, PAGE_SIZE)) {
         object_free(object_cache_of(ptr), ptr);
+    } else if (ptr != NULL) {
+        free_blocks(ptr);
     }
 }
 
@@ -61,6 +69,6 @@ struct uk_alloc *uk_alloc_get_default(void)
 void kmalloc_init(void)
 {
     for (unsigned i = 0; i < CLASSES; i++) {
-        object_cache_init(&classes[i], "kmalloc", (size_t)1 << (i + SMALLEST_SHIFT));
+        object_cache_init(&classes[i].cache, "kmalloc", (size_t)1 << (LARGEST_SHIFT - i));
     }
 }

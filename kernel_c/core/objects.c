@@ -12,12 +12,14 @@
 /* The head of a frame of objects. */
 struct slab {
     struct object_cache *cache;
-    struct list link;            /* in the cache's partial list while there is room */
+    struct slab *next; /* among those of the cache that have room */
+    struct slab *prev;
     uint64_t free[BITMAP_WORDS]; /* a bit for each object that is not live */
     uint64_t all[BITMAP_WORDS];  /* the same when none is */
 };
 
 #define SLAB_HEADER 64U
+_Static_assert(offsetof(struct slab, cache) == 0, "object_cache_of() looks there");
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER, "the header must leave the objects aligned");
 _Static_assert((PAGE_SIZE - SLAB_HEADER) / OBJECT_SIZE_MIN <= (size_t)64 * BITMAP_WORDS, "bitmap");
 
@@ -36,6 +38,30 @@ static inline bool is_empty(const struct slab *slab)
     return slab->free[0] == slab->all[0] && slab->free[1] == slab->all[1];
 }
 
+static void slab_link(struct slab *slab)
+{
+    struct slab *next = slab->cache->partial;
+
+    slab->next = next;
+    slab->prev = NULL;
+    if (next != NULL) {
+        next->prev = slab;
+    }
+    slab->cache->partial = slab;
+}
+
+static void slab_unlink(const struct slab *slab)
+{
+    if (slab->prev != NULL) {
+        slab->prev->next = slab->next;
+    } else {
+        slab->cache->partial = slab->next;
+    }
+    if (slab->next != NULL) {
+        slab->next->prev = slab->prev;
+    }
+}
+
 static struct slab *slab_create(struct object_cache *cache)
 {
     size_t capacity = cache->room / cache->size;
@@ -51,7 +77,7 @@ static struct slab *slab_create(struct object_cache *cache)
     slab->all[1] = capacity <= 64 ? 0 : UINT64_MAX >> (128 - capacity);
     slab->free[0] = slab->all[0];
     slab->free[1] = slab->all[1];
-    list_push_front(&cache->partial, &slab->link);
+    slab_link(slab);
     return slab;
 }
 
@@ -63,7 +89,6 @@ void object_cache_init(struct object_cache *cache, const char *name, size_t size
         .size = size,
         .room = (PAGE_SIZE - SLAB_HEADER) / size * size,
     };
-    list_init(&cache->partial);
 }
 
 /* The lowest free object of this word of a slab of the cache, which has one. */
@@ -73,22 +98,19 @@ static inline void *slab_take(struct object_cache *cache, struct slab *slab, siz
     size_t index = word * 64 + (size_t)__builtin_ctzll(free);
 
     slab->free[word] = free & (free - 1);
-    cache->live++;
     return (char *)slab + SLAB_HEADER + index * cache->size;
 }
 
 /* The same for any word, of a slab that may be still to be made; NULL: there is no frame for it. */
 static __attribute__((noinline)) void *take_slowly(struct object_cache *cache)
 {
-    struct slab *slab = list_empty(&cache->partial)
-                            ? slab_create(cache)
-                            : list_entry(cache->partial.next, struct slab, link);
+    struct slab *slab = cache->partial == NULL ? slab_create(cache) : cache->partial;
     void *object = NULL;
 
     if (slab != NULL) {
         object = slab_take(cache, slab, slab->free[0] != 0 ? 0 : 1);
         if (is_full(slab)) {
-            list_remove(&slab->link);
+            slab_unlink(slab);
         }
     }
     lock_release(&cache->lock);
@@ -98,12 +120,12 @@ static __attribute__((noinline)) void *take_slowly(struct object_cache *cache)
 /* Nearly always a slab has several free objects in its first word. */
 __attribute__((noinline)) void *object_alloc(struct object_cache *cache)
 {
-    struct slab *slab = NULL;
+    struct slab *slab;
     void *object;
 
     lock_acquire(&cache->lock);
-    slab = list_entry(cache->partial.next, struct slab, link);
-    if (list_empty(&cache->partial) || (slab->free[0] & (slab->free[0] - 1)) == 0) {
+    slab = cache->partial;
+    if (slab == NULL || (slab->free[0] & (slab->free[0] - 1)) == 0) {
         return take_slowly(cache);
     }
     object = slab_take(cache, slab, 0);
@@ -111,10 +133,10 @@ __attribute__((noinline)) void *object_alloc(struct object_cache *cache)
     return object;
 }
 
-/* The number of a live object in its slab; SIZE_MAX: it is none. */
-static inline size_t index_of(const struct slab *slab, const void *object)
+/* The number of a live object in its slab of the cache; SIZE_MAX: it is none. */
+static inline size_t index_of(const struct object_cache *cache, const struct slab *slab,
+                              const void *object)
 {
-    const struct object_cache *cache = slab->cache;
     size_t offset = (uintptr_t)object - (uintptr_t)slab - SLAB_HEADER;
     size_t index = offset / cache->size;
 
@@ -135,7 +157,7 @@ static bool is_in_slab(const struct object_cache *cache, const void *object)
 
 bool object_is_live(const struct object_cache *cache, const void *object)
 {
-    return is_in_slab(cache, object) && index_of(slab_of(object), object) != SIZE_MAX;
+    return is_in_slab(cache, object) && index_of(cache, slab_of(object), object) != SIZE_MAX;
 }
 
 static __attribute__((noinline, noreturn)) void refuse(const struct object_cache *cache,
@@ -146,33 +168,38 @@ static __attribute__((noinline, noreturn)) void refuse(const struct object_cache
 
 static __attribute__((noinline)) void slab_destroy(struct slab *slab)
 {
-    list_remove(&slab->link);
+    slab_unlink(slab);
     frames_free(vmm_arch_ram_address(slab), 1);
 }
 
-/* Give back the object, which has this number. */
-static inline void slab_put(struct slab *slab, size_t index)
+/* The first object that comes back to a full slab, or the last one. */
+static __attribute__((noinline)) void put_slowly(struct object_cache *cache, struct slab *slab,
+                                                 size_t index)
 {
     if (is_full(slab)) {
-        list_push_front(&slab->cache->partial, &slab->link);
+        slab_link(slab);
     }
     slab->free[index / 64] |= BIT(index % 64);
-    slab->cache->live--;
     if (is_empty(slab)) {
         slab_destroy(slab);
     }
+    lock_release(&cache->lock);
 }
 
-/* Release builds take it that the pointer is to an object of the cache, live or not. */
+/*
+ * Release builds take it that the pointer is to an object of the cache, live or not. Nearly always
+ * others of its slab, in the same word, are free, and others are not.
+ */
 void object_free(struct object_cache *cache, void *object)
 {
     struct slab *slab = slab_of(object);
+    uint64_t *free;
     size_t index;
 
     if (LUKOS_DEBUG && !is_in_slab(cache, object)) {
         refuse(cache, object);
     }
-    index = index_of(slab, object);
+    index = index_of(cache, slab, object);
     if (index == SIZE_MAX) {
         refuse(cache, object);
     }
@@ -180,11 +207,11 @@ void object_free(struct object_cache *cache, void *object)
     if (LUKOS_DEBUG) {
         memset(object, POISON_BYTE, cache->size);
     }
-    slab_put(slab, index);
+    free = &slab->free[index / 64];
+    if (*free == 0 || (*free | BIT(index % 64)) == slab->all[index / 64]) {
+        put_slowly(cache, slab, index);
+        return;
+    }
+    *free |= BIT(index % 64);
     lock_release(&cache->lock);
-}
-
-struct object_cache *object_cache_of(const void *object)
-{
-    return slab_of(object)->cache;
 }

@@ -2,7 +2,7 @@
 #ifndef LUKOS_OBJECTS_H
 #define LUKOS_OBJECTS_H
 
-#include "lib/list.h"
+#include "lib/bits.h"
 #include "lib/lock.h"
 #include "lukos/types.h"
 
@@ -14,12 +14,11 @@
  * caller is told from a live one.
  */
 struct object_cache {
-    const char *name;
-    size_t size; /* bytes, a multiple of 8, at least OBJECT_SIZE_MIN */
-    size_t room; /* bytes of a frame that objects take */
     struct lock lock;
-    struct list partial; /* slabs with room */
-    size_t live;
+    struct slab *partial; /* the first of those with room; NULL: none */
+    size_t size;          /* bytes, a multiple of 8, at least OBJECT_SIZE_MIN */
+    size_t room;          /* bytes of a frame that objects take */
+    const char *name;
 };
 
 #define OBJECT_SIZE_MIN 32
@@ -30,8 +29,11 @@ void object_cache_init(struct object_cache *cache, const char *name, size_t size
 void *object_alloc(struct object_cache *cache);
 void object_free(struct object_cache *cache, void *object);
 
-/* The cache that a live object is from. */
-struct object_cache *object_cache_of(const void *object);
+/* The cache that a live object is from: its frame begins with that. */
+static inline struct object_cache *object_cache_of(const void *object)
+{
+    return *(struct object_cache *const *)align_down((uintptr_t)object, PAGE_SIZE);
+}
 
 /* True when the pointer, whatever it is, is a live object of this cache. */
 bool object_is_live(const struct object_cache *cache, const void *object);
