@@ -172,6 +172,7 @@ static inline int cut_ends(struct range *range)
             return status;
         }
         range->first = vma_above(first);
+        vma_tree_expect(&range->vas->vmas, &range->first->node);
         last = one ? range->first : last;
     }
     if (last != NULL && last->start < range->end && last->end > range->end) {

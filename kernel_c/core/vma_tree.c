@@ -11,14 +11,19 @@ static inline void set_parent(struct vma_node *node, struct vma_node *parent)
     node->parent = (uintptr_t)parent | (node->parent & BALANCE_MASK);
 }
 
-static inline void set_balance(struct vma_node *node, unsigned balance)
-{
-    node->parent = (node->parent & ~BALANCE_MASK) | balance;
-}
-
 static inline unsigned side_of(const struct vma_node *parent, const struct vma_node *child)
 {
     return parent->child[ABOVE] == child ? ABOVE : BELOW;
+}
+
+/* Below parent, or at the root, `by` stands from now on instead of node. */
+static inline void link_child(struct vma_tree *tree, struct vma_node *parent,
+                              const struct vma_node *node, struct vma_node *by)
+{
+    if (parent == NULL)
+        tree->root = by;
+    else
+        parent->child[side_of(parent, node)] = by;
 }
 
 /* Put `by`, which may be NULL, in the place of node below its parent. */
@@ -26,10 +31,7 @@ static inline void replace(struct vma_tree *tree, struct vma_node *node, struct 
 {
     struct vma_node *parent = vma_node_parent(node);
 
-    if (parent == NULL)
-        tree->root = by;
-    else
-        parent->child[side_of(parent, node)] = by;
+    link_child(tree, parent, node, by);
     if (by != NULL)
         set_parent(by, parent);
 }
@@ -37,22 +39,26 @@ static inline void replace(struct vma_tree *tree, struct vma_node *node, struct 
 /* ---- balance ---- */
 
 /*
- * The child on this side takes the place of top, which becomes its child on the other side.
- * The holes below both together are the same as before.
+ * The child on this side takes the place of top, which becomes its child on the other side. Both
+ * get these balances. The holes below both together are the same as before.
  */
-static void rotate(struct vma_tree *tree, struct vma_node *top, unsigned side)
+static inline void rotate(struct vma_tree *tree, struct vma_node *top, unsigned side,
+                          unsigned top_balance, unsigned up_balance)
 {
+    struct vma_node *parent = vma_node_parent(top);
     struct vma_node *up = top->child[side];
     struct vma_node *inner = up->child[OTHER(side)];
 
-    replace(tree, top, up);
+    link_child(tree, parent, top, up);
+    up->parent = (uintptr_t)parent | up_balance;
     up->child[OTHER(side)] = top;
-    set_parent(top, up);
+    top->parent = (uintptr_t)up | top_balance;
     top->child[side] = inner;
     if (inner != NULL)
         set_parent(inner, top);
     up->widest = top->widest;
-    top->widest = vma_node_measure(top);
+    if (top->widest != 0)
+        top->widest = vma_node_measure(top);
 }
 
 /*
@@ -66,74 +72,90 @@ static void rotate(struct vma_tree *tree, struct vma_node *top, unsigned side)
  *      /   \
  *     b     c
  */
-static void rotate_double(struct vma_tree *tree, struct vma_node *top, unsigned side)
+static __attribute__((noinline)) void rotate_double(struct vma_tree *tree, struct vma_node *top,
+                                                    unsigned side)
 {
     struct vma_node *up = top->child[side];
-    struct vma_node *mid = up->child[OTHER(side)];
-    unsigned balance = vma_node_balance(mid);
+    unsigned balance = vma_node_balance(up->child[OTHER(side)]);
 
-    rotate(tree, up, OTHER(side));
-    rotate(tree, top, side);
-    set_balance(top, balance == HEAVY(side) ? HEAVY(OTHER(side)) : EVEN);
-    set_balance(up, balance == HEAVY(OTHER(side)) ? HEAVY(side) : EVEN);
-    set_balance(mid, EVEN);
+    rotate(tree, up, OTHER(side), balance == HEAVY(OTHER(side)) ? HEAVY(side) : EVEN, EVEN);
+    rotate(tree, top, side, balance == HEAVY(side) ? HEAVY(OTHER(side)) : EVEN, EVEN);
 }
 
 /* This side of top is two levels higher than the other. True: what stands there now is lower. */
 static bool rebalance(struct vma_tree *tree, struct vma_node *top, unsigned side)
 {
-    struct vma_node *up = top->child[side];
-    unsigned balance = vma_node_balance(up);
+    unsigned balance = vma_node_balance(top->child[side]);
 
     if (balance == HEAVY(OTHER(side))) {
         rotate_double(tree, top, side);
         return true;
     }
-    rotate(tree, top, side);
-    set_balance(top, balance == EVEN ? HEAVY(side) : EVEN);
-    set_balance(up, balance == EVEN ? HEAVY(OTHER(side)) : EVEN);
-    return balance != EVEN;
+    if (balance == EVEN) {
+        rotate(tree, top, side, HEAVY(side), HEAVY(OTHER(side)));
+        return false;
+    }
+    rotate(tree, top, side, EVEN, EVEN);
+    return true;
 }
 
-/* The subtree at node has become one level higher. */
+/*
+ * node->parent with a balance that leans one level more to this side. Where that is more than a
+ * balance can say both sides give TOO_FAR: HEAVY(ABOVE) + 1, and HEAVY(BELOW) - 1, which borrows.
+ */
+#define TOO_FAR BALANCE_MASK
+
+static inline uintptr_t lean(const struct vma_node *node, unsigned side)
+{
+    return side == ABOVE ? node->parent + 1 : node->parent - 1;
+}
+
+/* The subtree at node, which is not the root, has become one level higher. */
 static void rebalance_grown(struct vma_tree *tree, struct vma_node *node)
 {
-    struct vma_node *parent;
+    struct vma_node *parent = vma_node_parent(node);
 
-    while ((parent = vma_node_parent(node)) != NULL) {
+    do {
         unsigned side = side_of(parent, node);
-        unsigned balance = vma_node_balance(parent);
+        uintptr_t link = lean(parent, side);
 
-        if (balance == HEAVY(side)) {
+        if ((link & BALANCE_MASK) == TOO_FAR) {
             rebalance(tree, parent, side);
             return;
         }
-        if (balance != EVEN) {
-            set_balance(parent, EVEN);
+        parent->parent = link;
+        if ((link & BALANCE_MASK) == EVEN)
             return;
-        }
-        set_balance(parent, HEAVY(side));
         node = parent;
-    }
+        parent = vma_node_parent(node);
+    } while (parent != NULL);
+}
+
+/* Where node had no child it has a leaf: that is never too far. */
+static inline void rebalance_above_leaf(struct vma_tree *tree, struct vma_node *node, unsigned side)
+{
+    uintptr_t link = lean(node, side);
+
+    node->parent = link;
+    if ((link & BALANCE_MASK) != EVEN && vma_node_parent(node) != NULL)
+        rebalance_grown(tree, node);
 }
 
 /* The subtree at this side of node has become one level lower. */
 static void rebalance_shrunk(struct vma_tree *tree, struct vma_node *node, unsigned side)
 {
     while (node != NULL) {
-        unsigned balance = vma_node_balance(node);
+        uintptr_t link = lean(node, OTHER(side));
         struct vma_node *parent;
 
-        if (balance == EVEN) {
-            set_balance(node, HEAVY(OTHER(side)));
-            return;
-        }
-        if (balance == HEAVY(side)) {
-            set_balance(node, EVEN);
-        } else {
+        if ((link & BALANCE_MASK) == TOO_FAR) {
             if (!rebalance(tree, node, OTHER(side)))
                 return;
             node = vma_node_parent(node);
+        } else {
+            node->parent = link;
+            if ((link & BALANCE_MASK) != EVEN)
+                return;
         }
         parent = vma_node_parent(node);
         if (parent != NULL)
@@ -176,8 +198,15 @@ struct vma_node *vma_tree_seek(struct vma_tree *tree, uintptr_t address)
 {
     struct vma_node *node = tree->sought;
 
-    if (node != NULL && address >= node->start && address < node->end)
-        return node;
+    if (node != NULL && address >= node->start) {
+        if (address < node->end)
+            return node;
+        node = node->next;
+        if (node != NULL && address < node->end) {
+            tree->sought = node;
+            return node;
+        }
+    }
     node = tree->last;
     if (node == NULL || address >= node->end)
         return NULL;
@@ -231,8 +260,11 @@ static void link_neighbours(struct vma_tree *tree, struct vma_node *prev, struct
         tree->last = node;
 }
 
-/* Of two neighbours one is below the other in the tree, and has no child on the other's side. */
-static void link_leaf(struct vma_tree *tree, struct vma_node *node, uintptr_t hole)
+/*
+ * Of two neighbours one is below the other in the tree, and has no child on the other's side: there
+ * the node becomes a leaf, with a hole of this width. On which side of its parent, if it has one.
+ */
+static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node, uintptr_t hole)
 {
     struct vma_node *parent = node->next;
     unsigned side = BELOW;
@@ -249,22 +281,29 @@ static void link_leaf(struct vma_tree *tree, struct vma_node *node, uintptr_t ho
         tree->root = node;
     else
         parent->child[side] = node;
+    return side;
 }
 
-/* A leaf that has just been linked brings a hole of its own. */
-static inline void settle_leaf(struct vma_tree *tree, struct vma_node *leaf, uintptr_t hole)
+/*
+ * A leaf that has just been linked to node brings a hole of its own: the widest of all, if none was
+ * as wide up to the root.
+ */
+static inline void settle_leaf(struct vma_tree *tree, struct vma_node *leaf, struct vma_node *node,
+                               uintptr_t hole)
 {
-    struct vma_node *node = vma_node_parent(leaf);
-    uintptr_t widest = tree->root->widest;
+    uintptr_t widest;
 
-    if (hole > widest) {
-        tree->widest = leaf;
-        tree->others = widest;
-    } else if (hole > tree->others) {
-        tree->others = hole;
-    }
-    for (; node != NULL && node->widest < hole; node = vma_node_parent(node))
+    do {
+        widest = node->widest;
+        if (widest >= hole) {
+            tree->others = max_u64(tree->others, hole);
+            return;
+        }
         node->widest = hole;
+        node = vma_node_parent(node);
+    } while (node != NULL);
+    tree->widest = leaf;
+    tree->others = widest;
 }
 
 /* The last node of all. */
@@ -276,29 +315,33 @@ static inline void append(struct vma_tree *tree, struct vma_node *node, struct v
     tree->last = node;
     prev->next = node;
     prev->child[ABOVE] = node;
-    *node = (struct vma_node){
-        .start = node->start,
-        .end = node->end,
-        .prev = prev,
-        .parent = (uintptr_t)prev | EVEN,
-        .widest = hole,
-    };
+    node->child[BELOW] = NULL;
+    node->child[ABOVE] = NULL;
+    node->prev = prev;
+    node->next = NULL;
+    node->parent = (uintptr_t)prev | EVEN;
+    node->widest = hole;
     if (hole != 0)
-        settle_leaf(tree, node, hole);
-    rebalance_grown(tree, node);
+        settle_leaf(tree, node, prev, hole);
+    rebalance_above_leaf(tree, prev, ABOVE);
 }
 
 /* The first of all, or one with another above it, below which the hole becomes narrower. */
 static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct vma_node *node,
                                                    struct vma_node *next)
 {
+    struct vma_node *parent;
+    unsigned side;
+
     link_neighbours(tree, next != NULL ? next->prev : NULL, node, next);
-    link_leaf(tree, node, vma_node_hole(node));
-    if (node->widest != 0)
-        settle_leaf(tree, node, node->widest);
+    side = link_leaf(tree, node, vma_node_hole(node));
+    parent = vma_node_parent(node);
+    if (parent != NULL && node->widest != 0)
+        settle_leaf(tree, node, parent, node->widest);
     if (next != NULL)
         vma_node_settle_hole(tree, next);
-    rebalance_grown(tree, node);
+    if (parent != NULL)
+        rebalance_above_leaf(tree, parent, side);
 }
 
 void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
@@ -316,26 +359,31 @@ void vma_tree_insert(struct vma_tree *tree, struct vma_node *node)
 
 void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_node *above)
 {
+    unsigned side;
+
     ASSERT(node->start < above->start && node->end == above->end);
     node->end = above->start;
     link_neighbours(tree, node, above, node->next);
-    link_leaf(tree, above, 0); /* no hole has changed */
-    rebalance_grown(tree, above);
+    side = link_leaf(tree, above, 0); /* no hole has changed */
+    rebalance_above_leaf(tree, vma_node_parent(above), side);
 }
 
-static void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node)
+static inline void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node)
 {
-    if (node->prev != NULL)
-        node->prev->next = node->next;
+    struct vma_node *prev = node->prev;
+    struct vma_node *next = node->next;
+
+    if (prev != NULL)
+        prev->next = next;
     else
-        tree->first = node->next;
-    if (node->next != NULL)
-        node->next->prev = node->prev;
+        tree->first = next;
+    if (next != NULL)
+        next->prev = prev;
     else
-        tree->last = node->prev;
-    tree->found = node->next;
+        tree->last = prev;
+    tree->found = next;
     if (tree->sought == node)
-        tree->sought = NULL;
+        tree->sought = prev;
     if (tree->widest == node)
         tree->widest = NULL;
 }
@@ -344,7 +392,8 @@ static void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node
  * Take a node that has both children out of the tree; the next one, which has none below it, takes
  * its place, balance and all. *side of the result has become one level lower.
  */
-static struct vma_node *unlink_inner(struct vma_tree *tree, struct vma_node *node, unsigned *side)
+static __attribute__((noinline)) struct vma_node *
+unlink_inner(struct vma_tree *tree, struct vma_node *node, unsigned *side)
 {
     struct vma_node *next = node->next;
     struct vma_node *parent = vma_node_parent(next);
@@ -363,7 +412,8 @@ static struct vma_node *unlink_inner(struct vma_tree *tree, struct vma_node *nod
 }
 
 /* The same for a node that has one child or none; NULL when it was the root. */
-static struct vma_node *unlink_outer(struct vma_tree *tree, struct vma_node *node, unsigned *side)
+static inline struct vma_node *unlink_outer(struct vma_tree *tree, struct vma_node *node,
+                                            unsigned *side)
 {
     struct vma_node *parent = vma_node_parent(node);
     struct vma_node *below = node->child[BELOW];
@@ -373,8 +423,12 @@ static struct vma_node *unlink_outer(struct vma_tree *tree, struct vma_node *nod
     return parent;
 }
 
-/* hole: that above the node becomes wider. */
-static inline void take_out(struct vma_tree *tree, struct vma_node *node, bool hole)
+/*
+ * widens: the hole above the node takes over what the node had, and its own. If not, the node had no
+ * hole, and only one who comes to stand elsewhere can change the width of others.
+ */
+static inline __attribute__((always_inline)) void take_out(struct vma_tree *tree,
+                                                           struct vma_node *node, bool widens)
 {
     bool inner = node->child[BELOW] != NULL && node->child[ABOVE] != NULL;
     struct vma_node *lower;
@@ -382,9 +436,9 @@ static inline void take_out(struct vma_tree *tree, struct vma_node *node, bool h
 
     unlink_neighbours(tree, node);
     lower = inner ? unlink_inner(tree, node, &side) : unlink_outer(tree, node, &side);
-    if (lower != NULL && (!hole || lower != node->next))
+    if (widens ? lower != NULL && lower != node->next : inner)
         vma_node_settle(tree, lower);
-    if (hole && node->next != NULL)
+    if (widens && node->next != NULL)
         vma_node_settle_hole(tree, node->next);
     rebalance_shrunk(tree, lower, side);
 }

@@ -74,13 +74,11 @@ static uintptr_t place_below(struct vma_tree *tree, const struct wish *wish, str
     return at;
 }
 
-/* Among all holes between two nodes. */
+/* Among all holes between two nodes, of which one at least is wide enough. */
 static uintptr_t find_between(struct vma_tree *tree, const struct wish *wish)
 {
     struct vma_node *node;
 
-    if (tree->root->widest < wish->len)
-        return 0;
     if (tree->others < wish->len)
         return place_below(tree, wish, tree->widest);
     for (node = first_candidate(tree, wish); node != NULL && node->prev->end < wish->high;
@@ -93,24 +91,36 @@ static uintptr_t find_between(struct vma_tree *tree, const struct wish *wish)
     return 0;
 }
 
+/* The same, or else above all nodes. */
+static __attribute__((noinline)) uintptr_t find_anywhere(struct vma_tree *tree, size_t len,
+                                                         size_t align, uintptr_t low,
+                                                         uintptr_t high)
+{
+    struct wish wish = {.len = len, .align = align, .low = low, .high = high};
+    uintptr_t at = find_between(tree, &wish);
+
+    return at != 0 ? at : place_in(&wish, tree->last->end, high);
+}
+
+/* Mostly there is no hole between two nodes that is wide enough, which takes no search to see. */
 uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, uintptr_t low,
                              uintptr_t high)
 {
-    struct wish wish = {.len = len, .align = align, .low = max_u64(low, 1), .high = high};
-    uintptr_t at;
+    struct wish wish = {.len = len, .align = align, .low = low, .high = high};
 
     if (len == 0)
         return 0;
     tree->found = NULL;
     if (tree->root == NULL)
-        return place_in(&wish, wish.low, high);
-    if (wish.low < tree->first->start) {
-        at = place_in(&wish, wish.low, tree->first->start);
+        return place_in(&wish, 1, high);
+    if (low < tree->first->start) {
+        uintptr_t at = place_in(&wish, 1, tree->first->start);
+
         if (at != 0) {
             tree->found = tree->first;
             return at;
         }
     }
-    at = find_between(tree, &wish);
-    return at != 0 ? at : place_in(&wish, tree->last->end, high);
+    return tree->root->widest >= len ? find_anywhere(tree, len, align, low, high)
+                                     : place_in(&wish, tree->last->end, high);
 }

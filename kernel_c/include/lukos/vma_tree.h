@@ -41,7 +41,7 @@ struct vma_tree {
     struct vma_node *last;
     struct vma_node *found;  /* the node above the hole found, or made, last, NULL: none */
     struct vma_node *widest; /* the node above the widest hole, or NULL */
-    struct vma_node *sought; /* what vma_tree_seek() answered last, or NULL */
+    struct vma_node *sought; /* what vma_tree_seek() answered last, or its neighbour, or NULL */
     uintptr_t others;        /* no hole between two neighbours but that one is wider than this */
 };
 
@@ -54,10 +54,16 @@ struct vma_node *vma_tree_find(const struct vma_tree *tree, uintptr_t address);
 struct vma_node *vma_tree_lower_bound(const struct vma_tree *tree, uintptr_t address);
 
 /*
- * The same, for those who may change the tree: O(1) again where the answer is as last time, as it is
- * when memory is touched page by page, and in the last node.
+ * The same, for those who may change the tree: O(1) again where the answer is as last time, or the
+ * next above, as it is when memory is touched page by page, and in the last node.
  */
 struct vma_node *vma_tree_seek(struct vma_tree *tree, uintptr_t address);
+
+/* What that is likely to be asked for next: a node of the tree. */
+static inline void vma_tree_expect(struct vma_tree *tree, struct vma_node *node)
+{
+    tree->sought = node;
+}
 
 static inline struct vma_node *vma_tree_first(const struct vma_tree *tree)
 {
