@@ -40,7 +40,7 @@ int uk_vas_init(struct uk_vas *vas, struct uk_pagetable *pt, struct uk_alloc *a)
         .pt = pt,
         .vma_base = CONFIG_LIBUKVMEM_DEFAULT_BASE,
         .low = vmm_arch_range_start(pt),
-        .high = vmm_arch_range_end(pt),
+        .size = vmm_arch_range_end(pt) - vmm_arch_range_start(pt),
         .around = 1,
         .limits = {.resident = SIZE_MAX, .vmas = SIZE_MAX},
     };

@@ -49,8 +49,6 @@ struct vma_request {
     void *args;
     __sz present_from; /* offsets into the VMA; UK_VMA_MAP_POPULATE: all of it */
     __sz present_to;
-    __sz page_size; /* found out by vma_map(), as is the level, -1 for any */
-    int page_lvl;
 };
 
 /* uk_vma_map(): all of it, or nothing has changed. */

@@ -6,30 +6,49 @@
 
 /* uk_vma_map(): validate, find the place, make the VMA, and make room for it. */
 
-/* The page size asked for, if any: false when there is no such size. */
-static inline bool find_page_size(struct vma_request *request)
+/* Whether there is a wish for a page size; then, log2 of it. */
+static inline bool has_page_order(const struct vma_request *request)
 {
-    unsigned order = UK_VMA_MAP_SIZE_TO_ORDER(request->flags);
-    unsigned level = PAGE_LEVEL;
-
-    request->page_lvl = -1;
-    request->page_size = PAGE_SIZE;
-    if (order == 0) {
-        return true;
-    }
-    while (level <= PT_MAP_LEVEL_MAX && order != PAGE_Lx_SHIFT(level)) {
-        level++;
-    }
-    request->page_lvl = (int)level;
-    request->page_size = BIT(order);
-    return level <= PT_MAP_LEVEL_MAX;
+    return (request->flags & UK_VMA_MAP_SIZE(UK_VMA_MAP_SIZE_MASK)) != 0;
 }
 
-/* All but the place. */
+static inline unsigned page_order(const struct vma_request *request)
+{
+    return (unsigned)UK_VMA_MAP_SIZE_TO_ORDER(request->flags);
+}
+
+static inline __sz page_size(const struct vma_request *request)
+{
+    return has_page_order(request) ? BIT(page_order(request)) : PAGE_SIZE;
+}
+
+/* Its level, -1 for any: an eighth of the order, or of 0, less 1. */
+static inline int page_level(const struct vma_request *request)
+{
+    _Static_assert(PAGE_SHIFT / 8 == PAGE_LEVEL + 1, "4K");
+    _Static_assert(PAGE_LARGE_SHIFT / 8 == PAGE_LARGE_LEVEL + 1, "2M");
+    _Static_assert(PAGE_HUGE_SHIFT / 8 == PAGE_HUGE_LEVEL + 1, "1G");
+    return (int)(page_order(request) / 8) - 1;
+}
+
+/* True when there are pages of the size wanted and address and length are multiples of it. */
+static inline bool are_pages(const struct vma_request *request)
+{
+    static const uint64_t orders = BIT(PAGE_SHIFT) | BIT(PAGE_LARGE_SHIFT) | BIT(PAGE_HUGE_SHIFT);
+
+    if (!has_page_order(request)) {
+        return is_aligned(request->vaddr | request->len, PAGE_SIZE);
+    }
+    return (orders >> page_order(request) & 1) != 0 &&
+           is_aligned(request->vaddr | request->len, page_size(request));
+}
+
+_Static_assert(__VADDR_ANY % PAGE_HUGE_SIZE == 0, "a multiple of every page size");
+
+/* All but whether the place is free, or in the VAS at all. */
 static inline int validate(struct vma_request *request)
 {
-    return request->ops != NULL && find_page_size(request) && request->len != 0 &&
-                   is_aligned(request->len, request->page_size) &&
+    return request->ops != NULL && request->len != 0 && are_pages(request) &&
                    vma_attr_valid(request->vas, request->attr)
                ? 0
                : -EINVAL;
@@ -44,8 +63,8 @@ static inline int choose(struct vma_request *request, struct uk_vma **next)
     if (request->ops->get_base != NULL) {
         base = request->ops->get_base(vas, request->args, request->flags);
     }
-    request->vaddr =
-        vma_tree_find_hole(&vas->vmas, request->len, request->page_size, base, vas->high);
+    request->vaddr = vma_tree_find_hole(&vas->vmas, request->len, page_size(request), base,
+                                        vas->low + vas->size);
     *next = vma_of(vas->vmas.found);
     return request->vaddr == 0 ? -ENOMEM : 0;
 }
@@ -77,6 +96,9 @@ static inline int new_vma(struct vma_request *request, struct uk_vma **new)
         int status = request->ops->new(vas, request->vaddr, request->len, request->args,
                                        request->attr, &flags, &vma);
 
+        if (status == 0 && request->name != NULL) {
+            vma->name = request->name;
+        }
         request->flags = flags;
         *new = vma;
         return status;
@@ -85,7 +107,7 @@ static inline int new_vma(struct vma_request *request, struct uk_vma **new)
     if (*new == NULL) {
         return -ENOMEM;
     }
-    (*new)->name = NULL;
+    (*new)->name = request->name;
     return 0;
 }
 
@@ -96,14 +118,9 @@ static inline void fill_in(struct uk_vma *vma, const struct vma_request *request
     vma->vas = request->vas;
     vma->ops = request->ops;
     vma->attr = request->attr;
-    vma->flags = request->flags & ~UK_VMA_MAP_EXTF_MASK;
-    if ((request->flags & UK_VMA_MAP_UNINITIALIZED) != 0) {
-        vma->flags |= UK_VMA_FLAG_UNINITIALIZED;
-    }
-    vma->page_lvl = request->page_lvl;
-    if (request->name != NULL) {
-        vma->name = request->name;
-    }
+    vma->flags = (request->flags & ~UK_VMA_MAP_EXTF_MASK) |
+                 field_get(UK_VMA_MAP_UNINITIALIZED, request->flags) * UK_VMA_FLAG_UNINITIALIZED;
+    vma->page_lvl = page_level(request);
 }
 
 /* Put a new VMA into the books of its VAS, below next. */
@@ -194,7 +211,7 @@ static inline int place(struct uk_vma *vma, const struct vma_request *request, s
     __sz from = request->present_from;
     __sz to = request->present_to;
 
-    if (!is_free(request, next)) {
+    if ((request->flags & UK_VMA_MAP_REPLACE) != 0 && !is_free(request, next)) {
         return from != to ? replace_populated(vma, from, to) : replace(vma);
     }
     enter(request->vas, vma, next);
@@ -205,21 +222,39 @@ static inline int place(struct uk_vma *vma, const struct vma_request *request, s
 static inline int look_up(struct vma_request *request, struct uk_vma **next)
 {
     struct uk_vas *vas = request->vas;
-    __vaddr_t vaddr = request->vaddr;
+    const struct vma_node *last = vma_tree_last(&vas->vmas);
 
-    if (!is_aligned(vaddr, request->page_size) || vaddr - vas->low >= vas->high - vas->low ||
-        request->len > vas->high - vaddr) {
-        return -EINVAL;
+    if (last == NULL || request->vaddr >= last->end) {
+        *next = NULL;
+        return 0;
     }
-    *next = vma_from(vas, vaddr);
-    return is_free(request, *next) ? 0 : may_replace(vas, vaddr, request->len, request->flags);
+    *next = vma_from(vas, request->vaddr);
+    return is_free(request, *next) ? 0
+                                   : may_replace(vas, request->vaddr, request->len, request->flags);
+}
+
+/* Whether the page table translates the range asked for; __VADDR_ANY it never does. */
+static inline bool is_in_vas(const struct vma_request *request)
+{
+    const struct uk_vas *vas = request->vas;
+
+    return request->len <= vas->size && request->vaddr - vas->low <= vas->size - request->len;
+}
+
+static inline __attribute__((always_inline)) int find_place(struct vma_request *request,
+                                                            struct uk_vma **next)
+{
+    if (is_in_vas(request)) {
+        return look_up(request, next);
+    }
+    return request->vaddr == __VADDR_ANY ? choose(request, next) : -EINVAL;
 }
 
 static inline __attribute__((always_inline)) int perform(struct vma_request *request)
 {
     struct uk_vma *next;
     struct uk_vma *vma;
-    int status = request->vaddr == __VADDR_ANY ? choose(request, &next) : look_up(request, &next);
+    int status = find_place(request, &next);
 
     if (status == 0) {
         status = vas_check_vmas(request->vas);

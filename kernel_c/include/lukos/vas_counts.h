@@ -19,8 +19,8 @@ struct vas_limits {
 #define VAS_ACCESSES 4
 
 struct vas_counts {
-    size_t resident; /* frames now */
     size_t vmas;     /* now */
+    size_t resident; /* frames now */
     uint64_t resolved[VAS_ACCESSES];
     uint64_t refused;
     uint64_t anonymous; /* frames supplied, here and below */

@@ -29,12 +29,12 @@
  */
 
 struct uk_vas {
+    struct lock lock;
     struct uk_alloc *a; /* for VMAs */
     struct uk_pagetable *pt;
     __vaddr_t vma_base;
-    __vaddr_t low; /* what the page table may map: [low, high) */
-    __vaddr_t high;
-    struct lock lock;
+    __vaddr_t low; /* what the page table may map: this address and size bytes from it on */
+    __sz size;
     __pte_t protections[PAGE_ATTR_PROT_RWX + 1]; /* vmm_arch_pte() of each combination of rights */
     struct vma_tree vmas;
 #define UK_VAS_FLAG_NO_PAGING 0x1 /* faults are not resolved */
