@@ -50,7 +50,7 @@ def activate(vmm, space):
 
 def generation(vmm):
     """The present one."""
-    return int(vmm.kernel.variable("asids").generation)
+    return int(vmm.kernel.variable("asid_generation"))
 
 
 def nearly_use_up(vmm, left):

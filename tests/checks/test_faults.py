@@ -143,10 +143,10 @@ def test_the_last_asid_ends_a_generation(small_vmm, left):
     """With none left the next space to run begins another; with one left it gets that."""
     vmm = small_vmm
     space = vmm.space()
-    generation = int(vmm.kernel.variable("asids").generation)
+    generation = int(vmm.kernel.variable("asid_generation"))
     with FillAsids(left).inject(vmm.kernel):
         vmm.activate(space)
-    assert (int(vmm.kernel.variable("asids").generation) > generation) == (left == 0)
+    assert (int(vmm.kernel.variable("asid_generation")) > generation) == (left == 0)
     assert vmm.kernel.machine.sysreg["TTBR0_EL1"] >> 48
 
 

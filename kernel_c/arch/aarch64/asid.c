@@ -9,30 +9,25 @@
 #include "tlb.h"
 
 #define ASIDS_MAX 65536U
-#define GENERATION BIT(16)
 #define NONE ASIDS_MAX
 
 static struct {
     struct lock lock;
     unsigned count; /* 65536 or 256 */
     unsigned hint;  /* where the search goes on */
-    uint64_t generation;
     uint64_t lent[ASIDS_MAX / 64];
 } asids;
+
+asid_tag_t asid_generation;
 
 void asid_init(void)
 {
     uint64_t bits = field_get(MMFR0_ASIDBITS, READ_SYSREG(id_aa64mmfr0_el1));
 
     asids.count = bits == MMFR0_ASIDBITS_16 ? ASIDS_MAX : 256;
-    asids.generation = GENERATION;
+    asid_generation = ASID_GENERATION;
     asids.lent[0] = BIT(0);
     asids.hint = 1;
-}
-
-bool asid_is_current(asid_tag_t tag)
-{
-    return (tag & ~(GENERATION - 1)) == asids.generation;
 }
 
 static void lend(unsigned asid)
@@ -59,14 +54,14 @@ static unsigned search(unsigned from)
 /* A new generation: only what runs right now keeps its ASID. */
 static void roll_over(void)
 {
-    asids.generation += GENERATION;
+    asid_generation += ASID_GENERATION;
     memset(asids.lent, 0, sizeof(asids.lent));
     lend(0);
     for (unsigned i = 0; i < VMM_CPUS; i++) {
         struct uk_pagetable *active = cpus[i].active;
 
         if (active != NULL) {
-            active->arch.tag = asids.generation | asid_of(active->arch.tag);
+            active->arch.tag = asid_generation | asid_of(active->arch.tag);
             lend(asid_of(active->arch.tag));
         }
     }
@@ -97,7 +92,7 @@ uint16_t asid_acquire(asid_tag_t *tag)
         unsigned asid = choose();
 
         lend(asid);
-        *tag = asids.generation | asid;
+        *tag = asid_generation | asid;
     }
     lock_release(&asids.lock);
     return asid_of(*tag);

@@ -2,6 +2,7 @@
 #ifndef AARCH64_ASID_H
 #define AARCH64_ASID_H
 
+#include "lib/bits.h"
 #include "lukos/types.h"
 
 /*
@@ -26,8 +27,18 @@ uint16_t asid_acquire(asid_tag_t *tag);
 /* Take back the ASID of a context whose translations the TLBs have been told to forget. */
 void asid_release(asid_tag_t tag);
 
+/* A tag is the generation, from this bit on, and the ASID. */
+#define ASID_GENERATION_SHIFT 16
+#define ASID_GENERATION BIT(ASID_GENERATION_SHIFT)
+
+/* The current one. */
+extern asid_tag_t asid_generation;
+
 /* False: no TLB can hold anything of this tag. */
-bool asid_is_current(asid_tag_t tag);
+static inline bool asid_is_current(asid_tag_t tag)
+{
+    return (tag ^ asid_generation) >> ASID_GENERATION_SHIFT == 0;
+}
 
 static inline uint16_t asid_of(asid_tag_t tag)
 {

@@ -89,24 +89,31 @@ int mmu_cut(struct uk_pagetable *context, vaddr_t va)
     }
 }
 
-pte_t *mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end, unsigned *level)
+static __attribute__((noinline)) pte_t *cut_blocks(struct uk_pagetable *context, vaddr_t va,
+                                                   vaddr_t end, unsigned *level)
 {
-    vaddr_t last = end - PAGE_SIZE;
-    pte_t *first = leaf_entry(context, va, level);
     unsigned other;
 
-    if (*level == PTE_LEVEL_LAST && va >> pte_shift(*level - 1) == last >> pte_shift(*level - 1)) {
-        return first; /* one table of pages holds it all */
-    }
     if (mmu_cut(context, va) != 0) {
         return NULL;
     }
     /* The end may be that of the context, where nothing can be looked up. */
-    if (*leaf_entry(context, last, &other) != 0 && !is_aligned(end, pte_size(other)) &&
+    if (*leaf_entry(context, end - PAGE_SIZE, &other) != 0 && !is_aligned(end, pte_size(other)) &&
         mmu_cut(context, end) != 0) {
         return NULL;
     }
     return leaf_entry(context, va, level);
+}
+
+__attribute__((noinline)) pte_t *mmu_cut_ends(struct uk_pagetable *context, vaddr_t va, vaddr_t end,
+                                              unsigned *level)
+{
+    pte_t *first = leaf_entry(context, va, level);
+
+    if (*level == PTE_LEVEL_LAST && (va ^ (end - PAGE_SIZE)) < pte_size(PTE_LEVEL_LAST - 1)) {
+        return first; /* one table of pages holds it all */
+    }
+    return cut_blocks(context, va, end, level);
 }
 
 static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vaddr_t va)
@@ -120,7 +127,8 @@ static void leaf_break(struct tlb_gather *gather, pte_t *entry, pte_t value, vad
 }
 
 /* Another output address, memory type or block size: break, tell the TLB, make. */
-static void leaf_replace(struct uk_pagetable *context, pte_t *entry, pte_t value, vaddr_t va)
+static __attribute__((noinline)) void leaf_replace(struct uk_pagetable *context, pte_t *entry,
+                                                   pte_t value, vaddr_t va)
 {
     struct tlb_gather gather;
 
@@ -139,8 +147,9 @@ void mmu_replace(struct uk_pagetable *context, vaddr_t va, pte_t leaf)
 }
 
 /* True when the leaf became valid and so has to be published. */
-static bool leaf_protect(struct tlb_gather *gather, struct uk_pagetable *context, pte_t *entry,
-                         pte_t value, vaddr_t va)
+static __attribute__((noinline)) bool leaf_change(struct tlb_gather *gather,
+                                                  struct uk_pagetable *context, pte_t *entry,
+                                                  pte_t value, vaddr_t va)
 {
     if (!pte_is_valid(value)) {
         leaf_break(gather, entry, value, va);
@@ -148,13 +157,22 @@ static bool leaf_protect(struct tlb_gather *gather, struct uk_pagetable *context
     }
     if (!pte_is_valid(*entry)) {
         pte_make(entry, value);
-        return true;
-    }
-    if (((*entry ^ value) & ~PTE_PERMISSIONS) != 0) {
+    } else {
         leaf_replace(context, entry, value, va);
-        return true;
     }
-    if (*entry != value) {
+    return true;
+}
+
+/* Mostly permissions change, and nothing else. True as above. */
+static inline bool leaf_protect(struct tlb_gather *gather, struct uk_pagetable *context,
+                                pte_t *entry, pte_t value, vaddr_t va)
+{
+    pte_t difference = *entry ^ value;
+
+    if ((difference & ~PTE_PERMISSIONS) != 0 || !pte_is_valid(value)) {
+        return leaf_change(gather, context, entry, value, va);
+    }
+    if (difference != 0) {
         pte_permit(entry, value);
         tlb_gather_add(gather, va);
     }
@@ -169,6 +187,18 @@ static inline bool protect_one(struct tlb_gather *gather, struct uk_pagetable *c
                                        pte_leaf(pte_address(*entry), attributes, level), va);
 }
 
+/* Pages from va on, up to the end of the range or of their table; where that is. True as above. */
+static inline bool protect_pages(struct tlb_gather *gather, struct uk_pagetable *context,
+                                 pte_t *entry, vaddr_t va, vaddr_t next, pte_t attributes)
+{
+    bool made = false;
+
+    for (; va != next; va += PAGE_SIZE) {
+        made |= protect_one(gather, context, entry++, PTE_LEVEL_LAST, va, attributes);
+    }
+    return made;
+}
+
 int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t attributes)
 {
     struct tlb_gather gather;
@@ -181,11 +211,19 @@ int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t att
     }
     tlb_gather_init(&gather, context);
     for (;;) {
-        made |= protect_one(&gather, context, entry, level, va, attributes);
-        va = walk_step(va, end, level);
-        if (va == end) {
+        vaddr_t next;
+
+        if (level == PTE_LEVEL_LAST) {
+            next = walk_step(va, end, PTE_LEVEL_LAST - 1);
+            made |= protect_pages(&gather, context, entry, va, next, attributes);
+        } else {
+            next = walk_step(va, end, level);
+            made |= protect_one(&gather, context, entry, level, va, attributes);
+        }
+        if (next == end) {
             break;
         }
+        va = next;
         entry = leaf_entry(context, va, &level);
     }
     tlb_flush(&gather);

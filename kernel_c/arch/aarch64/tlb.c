@@ -15,55 +15,59 @@ static uint64_t operand(vaddr_t va, asid_tag_t tag)
     __asm__ volatile("tlbi " #operation ", %0" : : "r"((uint64_t)(value)) : "memory")
 
 /* The last-level forms leave walk caches alone: enough while every table stays linked. */
-static void invalidate_user(const struct tlb_gather *gather)
+static inline void invalidate_user(const struct tlb_gather *gather, unsigned count, asid_tag_t tag)
 {
-    asid_tag_t tag = gather->context->arch.tag;
+    bool last_level = gather->unlinked == 0;
 
-    for (unsigned i = 0; i < gather->count; i++) {
-        if (gather->unlinked != 0) {
-            TLBI(vae1is, operand(gather->va[i], tag));
-        } else {
+    for (unsigned i = 0; i < count; i++) {
+        if (last_level) {
             TLBI(vale1is, operand(gather->va[i], tag));
+        } else {
+            TLBI(vae1is, operand(gather->va[i], tag));
         }
     }
 }
 
-static void invalidate_kernel(const struct tlb_gather *gather)
+static inline void invalidate_kernel(const struct tlb_gather *gather, unsigned count)
 {
-    for (unsigned i = 0; i < gather->count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         TLBI(vaae1is, operand(gather->va[i], 0));
     }
 }
 
-static void invalidate(const struct tlb_gather *gather)
+static inline void invalidate(const struct tlb_gather *gather, unsigned count, bool kernel,
+                              asid_tag_t tag)
 {
-    bool kernel = context_is_kernel(gather->context);
-
-    if (gather->count <= TLB_GATHER_MAX) {
+    if (count <= TLB_GATHER_MAX) {
         if (kernel) {
-            invalidate_kernel(gather);
+            invalidate_kernel(gather, count);
         } else {
-            invalidate_user(gather);
+            invalidate_user(gather, count, tag);
         }
     } else if (kernel) {
         __asm__ volatile("tlbi vmalle1is" : : : "memory");
     } else {
-        TLBI(aside1is, operand(0, gather->context->arch.tag));
+        TLBI(aside1is, operand(0, tag));
     }
 }
 
 void tlb_flush(const struct tlb_gather *gather)
 {
     const struct uk_pagetable *context = gather->context;
+    bool kernel = context_is_kernel(context);
+    unsigned count = gather->count;
+    asid_tag_t tag;
 
-    if (gather->count == 0 || context->arch.tag == ASID_TAG_RETIRED) {
+    if (count == 0 || context->arch.tag == ASID_TAG_RETIRED) {
         return; /* nothing changed, or nobody will ever walk there */
     }
-    dsb_ishst(); /* no TLB knows a tag that is not current, but whoever activates it will walk */
-    if (!context_is_kernel(context) && !asid_is_current(context->arch.tag)) {
+    dsb_ishst();
+    /* Only now: no TLB knows a tag that is not current, but whoever makes it so walks after that. */
+    tag = context->arch.tag;
+    if (!kernel && !asid_is_current(tag)) {
         return;
     }
-    invalidate(gather);
+    invalidate(gather, count, kernel, tag);
     dsb_ish();
     tlb_synchronize(context);
 }
