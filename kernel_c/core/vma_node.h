@@ -38,20 +38,22 @@ static inline uintptr_t vma_node_hole(const struct vma_node *node)
     return node->prev == NULL ? 0 : node->start - node->prev->end;
 }
 
-/* The widest hole of the subtrees of node, out of what its children have noted. */
-static inline uintptr_t vma_node_measure_below(const struct vma_node *node)
+/* The widest hole of the subtree at node, of those that count, out of what its children noted. */
+static inline uintptr_t vma_node_measure(const struct vma_tree *tree, const struct vma_node *node)
 {
     const struct vma_node *below = node->child[BELOW];
     const struct vma_node *above = node->child[ABOVE];
-    uintptr_t widest = below != NULL ? below->widest : 0;
+    uintptr_t widest = node == tree->widest ? 0 : vma_node_hole(node);
 
-    return above != NULL && above->widest > widest ? above->widest : widest;
+    if (below != NULL)
+        widest = max_u64(widest, below->widest);
+    return above != NULL ? max_u64(widest, above->widest) : widest;
 }
 
-/* The same with the hole at node itself. */
-static inline uintptr_t vma_node_measure(const struct vma_node *node)
+/* The hole that does not count, as the tree knows it by name. */
+static inline uintptr_t vma_tree_widest_hole(const struct vma_tree *tree)
 {
-    return max_u64(vma_node_hole(node), vma_node_measure_below(node));
+    return tree->widest == NULL ? 0 : vma_node_hole(tree->widest);
 }
 
 /* Make node->widest right again, and that of its ancestors as far as this changes them. */

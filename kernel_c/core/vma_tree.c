@@ -58,7 +58,7 @@ static inline void rotate(struct vma_tree *tree, struct vma_node *top, unsigned 
         set_parent(inner, top);
     up->widest = top->widest;
     if (top->widest != 0)
-        top->widest = vma_node_measure(top);
+        top->widest = vma_node_measure(tree, top);
 }
 
 /*
@@ -262,9 +262,9 @@ static void link_neighbours(struct vma_tree *tree, struct vma_node *prev, struct
 
 /*
  * Of two neighbours one is below the other in the tree, and has no child on the other's side: there
- * the node becomes a leaf, with a hole of this width. On which side of its parent, if it has one.
+ * the node becomes a leaf, whose hole is still to be noted. On which side of its parent, if any.
  */
-static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node, uintptr_t hole)
+static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node)
 {
     struct vma_node *parent = node->next;
     unsigned side = BELOW;
@@ -276,7 +276,7 @@ static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node, u
     node->child[BELOW] = NULL;
     node->child[ABOVE] = NULL;
     node->parent = (uintptr_t)parent | EVEN;
-    node->widest = hole;
+    node->widest = 0;
     if (parent == NULL)
         tree->root = node;
     else
@@ -285,31 +285,37 @@ static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node, u
 }
 
 /*
- * A leaf that has just been linked to node brings a hole of its own: the widest of all, if none was
- * as wide up to the root.
+ * A leaf that has just been linked to node brings a hole of its own. If that is the widest of all,
+ * the one that was so counts from now on: its node, which is still to be settled, or NULL.
  */
-static inline void settle_leaf(struct vma_tree *tree, struct vma_node *leaf, struct vma_node *node,
-                               uintptr_t hole)
+static inline struct vma_node *settle_leaf(struct vma_tree *tree, struct vma_node *leaf,
+                                           struct vma_node *node, uintptr_t hole)
 {
-    uintptr_t widest;
+    struct vma_node *widest = tree->widest;
 
-    do {
-        widest = node->widest;
-        if (widest >= hole) {
-            tree->others = max_u64(tree->others, hole);
-            return;
-        }
+    if (hole > vma_tree_widest_hole(tree)) {
+        tree->widest = leaf;
+        return widest;
+    }
+    leaf->widest = hole;
+    for (; node != NULL && node->widest < hole; node = vma_node_parent(node))
         node->widest = hole;
-        node = vma_node_parent(node);
-    } while (node != NULL);
-    tree->widest = leaf;
-    tree->others = widest;
+    return NULL;
+}
+
+/* Apart, as it is rare and needs a frame. */
+static __attribute__((noinline)) void
+settle_and_rebalance(struct vma_tree *tree, struct vma_node *widest, struct vma_node *prev)
+{
+    vma_node_settle(tree, widest);
+    rebalance_above_leaf(tree, prev, ABOVE);
 }
 
 /* The last node of all. */
 static inline void append(struct vma_tree *tree, struct vma_node *node, struct vma_node *prev)
 {
     uintptr_t hole = node->start - prev->end;
+    struct vma_node *widest;
 
     ASSERT(prev->end <= node->start && node->start < node->end);
     tree->last = node;
@@ -320,25 +326,30 @@ static inline void append(struct vma_tree *tree, struct vma_node *node, struct v
     node->prev = prev;
     node->next = NULL;
     node->parent = (uintptr_t)prev | EVEN;
-    node->widest = hole;
-    if (hole != 0)
-        settle_leaf(tree, node, prev, hole);
-    rebalance_above_leaf(tree, prev, ABOVE);
+    node->widest = 0;
+    widest = hole == 0 ? NULL : settle_leaf(tree, node, prev, hole);
+    if (widest != NULL)
+        settle_and_rebalance(tree, widest, prev);
+    else
+        rebalance_above_leaf(tree, prev, ABOVE);
 }
 
 /* The first of all, or one with another above it, below which the hole becomes narrower. */
 static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct vma_node *node,
                                                    struct vma_node *next)
 {
-    struct vma_node *parent;
+    struct vma_node *parent, *widest;
+    uintptr_t hole;
     unsigned side;
 
     link_neighbours(tree, next != NULL ? next->prev : NULL, node, next);
-    side = link_leaf(tree, node, vma_node_hole(node));
+    side = link_leaf(tree, node);
     parent = vma_node_parent(node);
-    if (parent != NULL && node->widest != 0)
-        settle_leaf(tree, node, parent, node->widest);
-    if (next != NULL)
+    hole = vma_node_hole(node);
+    widest = hole == 0 ? NULL : settle_leaf(tree, node, parent, hole);
+    if (widest != NULL)
+        vma_node_settle(tree, widest);
+    if (next != NULL && next != tree->widest)
         vma_node_settle_hole(tree, next);
     if (parent != NULL)
         rebalance_above_leaf(tree, parent, side);
@@ -364,7 +375,7 @@ void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_nod
     ASSERT(node->start < above->start && node->end == above->end);
     node->end = above->start;
     link_neighbours(tree, node, above, node->next);
-    side = link_leaf(tree, above, 0); /* no hole has changed */
+    side = link_leaf(tree, above); /* no hole has changed */
     rebalance_above_leaf(tree, vma_node_parent(above), side);
 }
 
@@ -424,8 +435,8 @@ static inline struct vma_node *unlink_outer(struct vma_tree *tree, struct vma_no
 }
 
 /*
- * widens: the hole above the node takes over what the node had, and its own. If not, the node had no
- * hole, and only one who comes to stand elsewhere can change the width of others.
+ * widens: the hole above the node takes over what the node covered, and its hole. If not, the node
+ * had none, and only a node that comes to stand elsewhere changes what its old ancestors have noted.
  */
 static inline __attribute__((always_inline)) void take_out(struct vma_tree *tree,
                                                            struct vma_node *node, bool widens)
@@ -436,9 +447,9 @@ static inline __attribute__((always_inline)) void take_out(struct vma_tree *tree
 
     unlink_neighbours(tree, node);
     lower = inner ? unlink_inner(tree, node, &side) : unlink_outer(tree, node, &side);
-    if (widens ? lower != NULL && lower != node->next : inner)
+    if (widens ? lower != NULL && (lower != node->next || lower == tree->widest) : inner)
         vma_node_settle(tree, lower);
-    if (widens && node->next != NULL)
+    if (widens && node->next != NULL && (inner || node->next != tree->widest))
         vma_node_settle_hole(tree, node->next);
     rebalance_shrunk(tree, lower, side);
 }

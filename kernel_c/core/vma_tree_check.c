@@ -24,15 +24,6 @@ static bool check_range(struct walk *walk, const struct vma_node *node)
     return true;
 }
 
-/* What the tree knows of the widest hole, and of nodes by name. */
-static bool check_widest(struct walk *walk, const struct vma_tree *tree,
-                         const struct vma_node *node)
-{
-    walk->widest |= node == tree->widest;
-    walk->sought |= node == tree->sought;
-    return node == tree->widest || vma_node_hole(node) <= tree->others;
-}
-
 /* The levels of the subtree; -1: something in it is wrong. */
 static int check_subtree(struct walk *walk, const struct vma_tree *tree,
                          const struct vma_node *node, const struct vma_node *parent, int depth)
@@ -50,8 +41,10 @@ static int check_subtree(struct walk *walk, const struct vma_tree *tree,
     above = check_subtree(walk, tree, node->child[ABOVE], node, depth + 1);
     if (above < 0 || above - below + (int)EVEN != (int)vma_node_balance(node))
         return -1;
-    if (node->widest != vma_node_measure(node) || !check_widest(walk, tree, node))
+    if (node->widest != vma_node_measure(tree, node))
         return -1;
+    walk->widest |= node == tree->widest;
+    walk->sought |= node == tree->sought;
     return 1 + (above > below ? above : below);
 }
 

@@ -74,13 +74,11 @@ static uintptr_t place_below(struct vma_tree *tree, const struct wish *wish, str
     return at;
 }
 
-/* Among all holes between two nodes, of which one at least is wide enough. */
-static uintptr_t find_between(struct vma_tree *tree, const struct wish *wish)
+/* Among the holes that count, of which one at least is wide enough. */
+static uintptr_t find_counted(struct vma_tree *tree, const struct wish *wish)
 {
     struct vma_node *node;
 
-    if (tree->others < wish->len)
-        return place_below(tree, wish, tree->widest);
     for (node = first_candidate(tree, wish); node != NULL && node->prev->end < wish->high;
          node = next_wide(node, wish->len)) {
         uintptr_t at = place_below(tree, wish, node);
@@ -91,18 +89,39 @@ static uintptr_t find_between(struct vma_tree *tree, const struct wish *wish)
     return 0;
 }
 
-/* The same, or else above all nodes. */
+/* In the hole that does not count; 0: it is not wide enough either. */
+static inline uintptr_t place_in_widest(struct vma_tree *tree, const struct wish *wish)
+{
+    return vma_tree_widest_hole(tree) < wish->len ? 0 : place_below(tree, wish, tree->widest);
+}
+
+/* There, or else above all nodes. */
+static inline uintptr_t find_uncounted(struct vma_tree *tree, const struct wish *wish)
+{
+    uintptr_t at = place_in_widest(tree, wish);
+
+    return at != 0 ? at : place_in(wish, tree->last->end, wish->high);
+}
+
+/* Wherever it is lowest, when among the holes that count one is wide enough. */
 static __attribute__((noinline)) uintptr_t find_anywhere(struct vma_tree *tree, size_t len,
                                                          size_t align, uintptr_t low,
                                                          uintptr_t high)
 {
     struct wish wish = {.len = len, .align = align, .low = low, .high = high};
-    uintptr_t at = find_between(tree, &wish);
+    uintptr_t at = find_counted(tree, &wish);
 
-    return at != 0 ? at : place_in(&wish, tree->last->end, high);
+    if (at == 0)
+        return find_uncounted(tree, &wish);
+    if (tree->widest != NULL && tree->widest->start <= at) {
+        uintptr_t below = place_in_widest(tree, &wish);
+
+        return below != 0 ? below : at;
+    }
+    return at;
 }
 
-/* Mostly there is no hole between two nodes that is wide enough, which takes no search to see. */
+/* Mostly no hole that counts is wide enough, which takes no search to see. */
 uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, uintptr_t low,
                              uintptr_t high)
 {
@@ -122,5 +141,5 @@ uintptr_t vma_tree_find_hole(struct vma_tree *tree, size_t len, size_t align, ui
         }
     }
     return tree->root->widest >= len ? find_anywhere(tree, len, align, low, high)
-                                     : place_in(&wish, tree->last->end, high);
+                                     : find_uncounted(tree, &wish);
 }

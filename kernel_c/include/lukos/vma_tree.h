@@ -18,10 +18,9 @@
  * hole of a wanted length is found on one path. The holes below the first node and above the last
  * stand apart: they are the ones used most, and cost nothing to keep.
  *
- * Mostly one hole is far wider than all others, say the one below the stacks, and gets narrower with
- * each node put into it: that is true on the whole path to the root. So the tree knows this hole by
- * name, and how wide the others are at most. What fits in no other needs no search, and as long as
- * it stays the widest its width is copied along the path without a look at what lies beside.
+ * Mostly one hole is far wider than all others, say the one below the stacks, and it is the one that
+ * changes with each node put into it or taken from beside it. The tree knows this hole by name, and no
+ * node counts it, so that however wide it becomes nothing has to be noted on a path to the root.
  *
  * A list through the nodes gives every node its neighbours at once.
  */
@@ -32,7 +31,7 @@ struct vma_node {
     struct vma_node *prev;     /* the neighbour below, NULL for the first */
     struct vma_node *next;     /* the neighbour above, NULL for the last */
     uintptr_t parent;          /* its address; bits 1:0: height of child[1] - of child[0], + 1 */
-    uintptr_t widest;          /* of the holes between a node of this subtree and its prev */
+    uintptr_t widest;          /* hole that counts, between a node of this subtree and its prev */
 };
 
 struct vma_tree {
@@ -40,9 +39,8 @@ struct vma_tree {
     struct vma_node *first;
     struct vma_node *last;
     struct vma_node *found;  /* the node above the hole found, or made, last, NULL: none */
-    struct vma_node *widest; /* the node above the widest hole, or NULL */
+    struct vma_node *widest; /* the node above the hole that does not count, or NULL */
     struct vma_node *sought; /* what vma_tree_seek() answered last, or its neighbour, or NULL */
-    uintptr_t others;        /* no hole between two neighbours but that one is wider than this */
 };
 
 void vma_tree_init(struct vma_tree *tree);
