@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Finding what unicorn keeps in its structures but not in its interface.
 
-The syndrome of an exception, the instruction counter, and the address that a translator has refused: their
-offsets are found by experiment once in a process, never assumed.
+The syndrome of an exception, the instruction counter, the address that a translator has refused, and what a
+hook is for: their offsets are found by experiment once in a process, never assumed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _BASE = 0x40000000
 _SIZE = 0x10000
 _LIMIT = 0x0123_4567_89AB  # a count limit that no other field of the structure holds
 _PROBES = (0x0000_0071_2345_6788, 0x0000_0066_5544_3320)  # unmapped: two data aborts
+_HOOK_SIZE = 64  # bytes of unicorn's record of a hook
 _NOP, _STR_X1_X2 = 0xD503201F, 0xF9000041
 _ALL = 7  # read, write, execute
 
@@ -32,8 +33,8 @@ def layout_of(cpu: CpuModel) -> Layout:
     host = (ctypes.addressof(ram) + _SIZE - 1) & ~(_SIZE - 1)
     try:
         engine.map_memory(_BASE, _SIZE, host)
-        counter, exception = _find_counter(engine), _find_exception(engine)
-        return Layout(exception, counter, _find_refused(engine))
+        counter, exception, hook = _find_counter(engine), _find_exception(engine), _find_hook(engine)
+        return Layout(exception, counter, _find_refused(engine), hook)
     finally:
         engine.close()
 
@@ -73,6 +74,18 @@ def _find_refused(engine: Engine) -> int:
     if len(found) != 1:
         raise MachineError("this build of unicorn keeps refused addresses elsewhere; install 2.1.4")
     return found.pop()
+
+
+def _find_hook(engine: Engine) -> int:
+    """Hook a peculiar address: it stands there as first and last one, and the callback behind."""
+    hook = engine.on_address(_PROBES[0], lambda _: None)
+    function = ctypes.cast(engine._cpu._callbacks[hook.handle], ctypes.c_void_p).value
+    wanted = struct.pack("<3Q", _PROBES[0], _PROBES[0], function)
+    found = ctypes.string_at(hook.handle, _HOOK_SIZE).find(wanted)
+    hook.remove()
+    if found < 0:
+        raise MachineError("this build of unicorn keeps its hooks otherwise; install 2.1.4")
+    return found
 
 
 def _find_exception(engine: Engine) -> int:

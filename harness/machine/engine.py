@@ -29,7 +29,7 @@ from harness.arch.permissions import Access
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
 from harness.errors import MachineError
 from harness.machine.cycles import break_cycles
-from harness.machine.hooks import Hook, StoreHook
+from harness.machine.hooks import Hook, PlacedHook, StoreHook
 from harness.machine.records import EXCEPTION, Layout, MemoryAccess, PendingException, Unbacked
 
 if TYPE_CHECKING:
@@ -388,12 +388,6 @@ class Engine:
         """The virtual address that was not translated, to the byte."""
         return int(self._refused.value)
 
-    def drop_hooks(self, hooks: Iterable[Hook]) -> None:
-        """From a callback of theirs: stop calling back. `flush_code` is due before the next run."""
-        for hook in hooks:
-            self._cpu.hook_del(hook.handle)
-            hook.handle = 0
-
     def on_store(self, callback: Callable[[int, int, int], None]) -> StoreHook:
         """A callback for stores, with physical address, size and value; it covers nothing yet."""
 
@@ -406,13 +400,14 @@ class Engine:
         """See `StoreHook.cover`."""
         return self._raw_hook(unicorn_const.UC_HOOK_MEM_WRITE, function, start, end - 1)
 
-    def uncover(self, handle: int) -> None:
-        """See `StoreHook.uncover`."""
-        self._cpu.hook_del(handle)
-
     def _raw_hook(self, kind: int, function: object, begin: int, end: int, *more: object) -> int:
         """Unicorn's hook_add would make callbacks that are slower."""
         return int(self._cpu._Uc__do_hook_add(kind, function, begin, end, *more))  # type: ignore[attr-defined]
+
+    def placed(self, handle: int) -> PlacedHook:
+        """A hook as it can be changed without being registered again."""
+        assert self._layout is not None
+        return PlacedHook(handle + self._layout.hook)
 
     def _hook(self, kind: int, callback: Callable[..., object], **where: int) -> Hook:
         return Hook(self, self._cpu.hook_add(kind, callback, **where))

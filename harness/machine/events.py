@@ -4,8 +4,10 @@
 A `Listener` is told of
 
     Store            to the physical ranges it asked for with `Events.watch`
-    SystemOperation  TLBI, and DC, IC, AT but DC ZVA (whose stores arrive as Store, byte by byte); of cache
-                     maintenance only CACHE_LIMIT until the CPU stops, then `cache_flood`
+    SystemOperation  TLBI, and DC, IC, AT but DC ZVA (whose stores arrive as Store, byte by byte); a loop of
+                     cache maintenance (`harness.machine.loops`) is one for its first round and one for all
+                     others; of what is not in such loops only CACHE_LIMIT until the CPU stops, then
+                     `cache_flood`
     RegisterWrite    MSR to a register of `harness.machine.scan.REGISTERS`
     BarrierDone      DSB, DMB, ISB;     Returned   ERET
     ExceptionTaken   and `paused` when the CPU stops
@@ -20,11 +22,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
+from harness.arch.bits import U64
 from harness.arch.maintenance import Barrier
 from harness.arch.sysreg import Encoding
 from harness.machine.engine import Engine
 from harness.machine.exceptions import ExceptionTaken
-from harness.machine.hooks import Hook
+from harness.machine.hooks import Hook, PlacedHook
+from harness.machine.loops import CacheLoop
 from harness.machine.runner import Runner
 from harness.machine.scan import REGISTERS, Findings, Mark, scan
 from harness.machine.watched import WatchedRanges
@@ -41,12 +45,14 @@ class Store(NamedTuple):
 
 
 class SystemOperation(NamedTuple):
-    """A TLBI, DC, IC or AT."""
+    """A TLBI, DC, IC or AT; `rounds` of them in a loop, with operands `step` apart."""
 
     time: int
     pc: int
     encoding: Encoding
     operand: int
+    rounds: int = 1
+    step: int = 0
 
 
 class RegisterWrite(NamedTuple):
@@ -71,6 +77,14 @@ class Returned(NamedTuple):
 
     time: int
     pc: int
+
+
+class _Rounds(NamedTuple):
+    """A loop that goes on unseen: its first round, and by how much the operand grows with each other one."""
+
+    first: SystemOperation
+    step: int
+    length: int  # in instructions
 
 
 class Listener(Protocol):
@@ -118,8 +132,10 @@ class Events:
         self._engine, self._runner = engine, runner
         self._listeners: list[Listener] = []
         self._hooks: list[Hook] = []
-        self._cache_hooks: list[Hook] = []
-        self._cached = 0  # cache maintenance since the CPU stopped last
+        self._cache_hooks: dict[int, PlacedHook] = {}  # by the address of the instruction
+        self._cached = 0  # cache maintenance outside of loops since the CPU stopped last
+        self._loops: dict[int, CacheLoop] = {}  # by the address of their DC or IC
+        self._rounds: _Rounds | None = None
         self._texts: list[tuple[int, Findings]] = []
         self._starts: list[int] = []
         self._runs: list[tuple[int, tuple[tuple[int, Mark], ...]]] = []
@@ -169,20 +185,22 @@ class Events:
         msr = [(base + offset, each) for base, text in self._texts for offset, each in text.msr]
         self._hooks += engine.on_system("sys", tlbi, self._system)
         self._hooks += engine.on_system("msr", msr, self._register)
-        self._install_caches()
-
-    def _install_caches(self) -> None:
-        while self._cache_hooks:
-            self._cache_hooks.pop().remove()
         cache = [(base + offset, each) for base, text in self._texts for offset, each in text.cache]
-        self._cache_hooks = self._engine.on_system("sys", cache, self._cache)
+        hooks = engine.on_system("sys", cache, self._cache)
+        self._cache_hooks = {
+            pc: engine.placed(hook.handle) for (pc, _), hook in zip(cache, hooks, strict=True)
+        }
+        self._loops = {base + 4 * each.operation: each for base, text in self._texts for each in text.loops}
+        exits = [base + 4 * each.exit for base, text in self._texts for each in text.loops]
+        self._hooks += hooks + engine.on_blocks([(va, va) for va in exits], lambda _: self.settle())
+        self._rounds, self._cached = None, 0
 
     # -- from the engine ----------------------------------------------------------------------------------
 
     def _enter(self, va: int) -> None:
         """A block of a run is about to execute, from `va` on."""
         now = self._runner.instructions
-        if self._ahead:
+        if self._ahead or self._rounds is not None:
             self._settle(now)
         marks = self._marks.get(va)
         if marks is None:
@@ -192,7 +210,9 @@ class Events:
         self._entered, self._ahead = now, marks
 
     def _settle(self, now: int) -> None:
-        """Tell of the marks that have executed by now, which is before the next instruction counts."""
+        """Tell of what has executed unseen by now, which is before the next instruction counts."""
+        if self._rounds is not None:
+            self._end_loop(self._rounds, now)
         entered, ahead = self._entered, self._ahead
         while ahead and ahead[0][0] < now - entered:
             (distance, pc, mark), ahead = ahead[0], ahead[1:]
@@ -207,15 +227,32 @@ class Events:
 
     def settle(self) -> None:
         """Tell of all that has executed by now; from a callback that no event is for."""
-        if self._ahead:
+        if self._ahead or self._rounds is not None:
             self._settle(self._runner.instructions)
 
     def _now(self) -> int:
         """The time of an instruction that is executing; the counter has counted it already."""
         now = self._runner.instructions - 1
-        if self._ahead:
+        if self._ahead or self._rounds is not None:
             self._settle(now)
         return now
+
+    def _begin_loop(self, loop: CacheLoop, first: SystemOperation) -> None:
+        """The first round of a loop was told of; the others follow from the number of instructions."""
+        step = loop.step
+        grows = step.value if step.register is None else step.sign * self._engine.read(f"x{step.register}")
+        self._rounds = _Rounds(first, grows, loop.length)
+        self._cache_hooks[first.pc].silence()
+
+    def _end_loop(self, rounds: _Rounds, now: int) -> None:
+        self._rounds = None
+        first, step, length = rounds
+        self._cache_hooks[first.pc].resume()
+        count = (now - 1 - first.time) // length
+        if count > 0:
+            operand = (first.operand + step) & U64
+            others = first._replace(time=first.time + length, operand=operand, rounds=count, step=step)
+            self._tell(others)
 
     def _store(self, pa: int, size: int, value: int) -> None:
         event = Store(self._now(), self._engine.pc, pa, size, value)
@@ -223,20 +260,30 @@ class Events:
             listener.store(event)
 
     def _system(self, pc: int, encoding: Encoding, value: int) -> None:
-        event = SystemOperation(self._now(), pc, encoding, value)
+        self._tell(SystemOperation(self._now(), pc, encoding, value))
+
+    def _tell(self, event: SystemOperation) -> None:
         for listener in self._listeners:
             listener.system_operation(event)
 
     def _cache(self, pc: int, encoding: Encoding, value: int) -> None:
-        """A kernel that goes through megabytes line by line is listened to for a while only."""
+        """A kernel that goes through megabytes line by line in its own way is listened to for a while."""
+        if pc in self._loops:
+            first = SystemOperation(self._now(), pc, encoding, value)
+            self._tell(first)
+            self._begin_loop(self._loops[pc], first)
+            return
         self._cached += 1
         if self._cached <= CACHE_LIMIT:
             self._system(pc, encoding, value)
             return
-        self._engine.drop_hooks(self._cache_hooks)
-        self._cache_hooks.clear()
+        for hook in self._out_of_loops():
+            hook.silence()
         for listener in self._listeners:
             listener.cache_flood()
+
+    def _out_of_loops(self) -> list[PlacedHook]:
+        return [hook for pc, hook in self._cache_hooks.items() if pc not in self._loops]
 
     def _register(self, pc: int, encoding: Encoding, value: int) -> None:
         event = RegisterWrite(self._now(), pc, REGISTERS[encoding], value)
@@ -254,8 +301,8 @@ class Events:
         self._settle(self._runner.instructions)
         self._ahead = _NOTHING
         if self._cached > CACHE_LIMIT:
-            self._engine.flush_code()
-            self._install_caches()
+            for hook in self._out_of_loops():
+                hook.resume()
         self._cached = 0
         for listener in self._listeners:
             listener.paused()

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the engine gives for a registered callback."""
+"""Hooks of the engine: registered, and changed where unicorn keeps them.
+
+To take a hook away and add another is dear: until the CPU stops, unicorn goes through those that are gone as
+well, and what is translated already does not know of those that are new. What a hook says of itself can be
+changed instead, at any moment, from a callback too.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.machine.engine import Engine
+
+# int pthread_equal(a, b) of the C library, called with the CPU's address and a register's number, which are
+# not equal: 0, which lets an instruction execute.
+_NOTHING = ctypes.cast(ctypes.CDLL(None).pthread_equal, ctypes.c_void_p).value or 0
+_NOWHERE = (1 << 64) - 4096  # no access and no instruction has this address
 
 
 @dataclass(eq=False, slots=True)
@@ -25,17 +36,48 @@ class Hook:
             self.handle = 0
 
 
-@dataclass(eq=False, slots=True)
+class PlacedHook:
+    """What unicorn keeps of a hook: first and last address, and the callback, as three words in a row."""
+
+    __slots__ = ("_callback", "_words")
+
+    def __init__(self, address: int) -> None:
+        self._words = (ctypes.c_uint64 * 3).from_address(address)
+        self._callback = self._words[2]
+
+    def cover(self, start: int, end: int) -> None:
+        """Call back for [start, end)."""
+        self._words[0], self._words[1] = start, end - 1
+
+    def park(self) -> None:
+        """Call back for nothing, until `cover` says for what."""
+        self.cover(_NOWHERE, _NOWHERE + 1)
+
+    def silence(self) -> None:
+        """Let the instruction that it is for execute unseen, until `resume`."""
+        self._words[2] = _NOTHING
+
+    def resume(self) -> None:
+        """Call back again."""
+        self._words[2] = self._callback
+
+
 class StoreHook:
     """One callback for the stores to any number of physical ranges, which may change at any time."""
 
-    engine: Engine
-    function: object
+    def __init__(self, engine: Engine, function: object) -> None:
+        self._engine, self.function = engine, function
+        self._spare: list[PlacedHook] = []
 
-    def cover(self, start: int, end: int) -> int:
-        """Call back for stores to [start, end) too; the result is what `uncover` takes."""
-        return self.engine.cover(self.function, start, end)
+    def cover(self, start: int, end: int) -> PlacedHook:
+        """Call back for stores to [start, end) too; the result can be moved, and goes back to `uncover`."""
+        if not self._spare:
+            return self._engine.placed(self._engine.cover(self.function, start, end))
+        placed = self._spare.pop()
+        placed.cover(start, end)
+        return placed
 
-    def uncover(self, handle: int) -> None:
+    def uncover(self, placed: PlacedHook) -> None:
         """Leave out a range again."""
-        self.engine.uncover(handle)
+        placed.park()
+        self._spare.append(placed)

@@ -41,3 +41,4 @@ class Layout:
     exception: int
     counter: int
     refused: int
+    hook: int  # from a hook's handle: its first and last address and its callback

@@ -19,6 +19,7 @@ from typing import Literal
 from harness.arch.bits import get
 from harness.arch.maintenance import DC_ZVA, ERET, Barrier, barrier, tlbi_operation
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
+from harness.machine.loops import CacheLoop, cache_loop
 
 Mark = Barrier | Literal["eret"]
 
@@ -44,12 +45,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a text contains: runs; and TLBI, cache maintenance and MSR instructions with their offsets."""
+    """What a text contains: runs; TLBI, cache maintenance and MSR instructions with their offsets; loops."""
 
     runs: tuple[Run, ...]
     tlbi: tuple[tuple[int, Encoding], ...]
     cache: tuple[tuple[int, Encoding], ...]
     msr: tuple[tuple[int, Encoding], ...]
+    loops: tuple[CacheLoop, ...]
 
 
 @lru_cache(maxsize=16)
@@ -58,11 +60,14 @@ def scan(data: bytes) -> Findings:
     words = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
     system = [at for at, word in enumerate(words) if word >> 22 == _SYSTEM and not word >> 21 & 1]
     operations = [(4 * at, _encoding(words[at])) for at in system]
+    cache = tuple(each for each in operations if _is_cache_maintenance(each[1]))
+    loops = (cache_loop(words, offset // 4) for offset, _ in cache)
     return Findings(
         runs=tuple(_runs(words)),
         tlbi=tuple(each for each in operations if tlbi_operation(each[1]) is not None),
-        cache=tuple(each for each in operations if _is_cache_maintenance(each[1])),
+        cache=cache,
         msr=tuple(each for each in operations if each[1] in REGISTERS),
+        loops=tuple(loop for loop in loops if loop is not None),
     )
 
 

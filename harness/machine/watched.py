@@ -2,7 +2,7 @@
 """The physical ranges whose stores are told of.
 
 Each store of the guest goes through the list of ranges in C, half a nanosecond for each; only one within a
-range calls Python. So neighbouring pages are kept as one range.
+range calls Python. So neighbouring pages are kept as one range, and ranges change in place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from harness.machine.engine import Engine
-from harness.machine.hooks import StoreHook
+from harness.machine.hooks import PlacedHook, StoreHook
 
 
 class WatchedRanges:
@@ -21,7 +21,7 @@ class WatchedRanges:
         self._hook: StoreHook | None = None
         self._end: dict[int, int] = {}
         self._start: dict[int, int] = {}  # by end
-        self._handles: dict[int, int] = {}  # by start
+        self._placed: dict[int, PlacedHook] = {}  # by start
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -30,23 +30,21 @@ class WatchedRanges:
 
     def add(self, start: int, end: int) -> None:
         """Watch [start, end), of which nothing is watched yet."""
-        if start in self._start:
-            below = self._start[start]
-            self._drop(below)
-            start = below
         if end in self._end:
-            above = self._end[end]
-            self._drop(end)
-            end = above
-        self._put(start, end)
+            end = self._drop(end)
+        if start in self._start:
+            self._reshape(self._start[start], end)
+        else:
+            self._put(start, end)
 
     def remove(self, start: int, end: int) -> None:
         """Watch [start, end) no longer; it must lie within one range."""
         low = start if start in self._end else max(each for each in self._end if each <= start)
         high = self._end[low]
-        self._drop(low)
         if low < start:
-            self._put(low, start)
+            self._reshape(low, start)
+        else:
+            self._drop(low)
         if end < high:
             self._put(end, high)
 
@@ -69,10 +67,19 @@ class WatchedRanges:
     def _put(self, start: int, end: int) -> None:
         if self._hook is None:
             self._hook = self._engine.on_store(self._callback)
-        self._handles[start] = self._hook.cover(start, end)
+        self._placed[start] = self._hook.cover(start, end)
         self._end[start], self._start[end] = end, start
 
-    def _drop(self, start: int) -> None:
+    def _drop(self, start: int) -> int:
+        """No longer the range that starts here; where it ended."""
         assert self._hook is not None
-        self._hook.uncover(self._handles.pop(start))
-        del self._start[self._end.pop(start)]
+        self._hook.uncover(self._placed.pop(start))
+        end = self._end.pop(start)
+        del self._start[end]
+        return end
+
+    def _reshape(self, start: int, end: int) -> None:
+        """The range that starts here ends elsewhere."""
+        del self._start[self._end[start]]
+        self._placed[start].cover(start, end)
+        self._end[start], self._start[end] = end, start

@@ -37,7 +37,7 @@ class Cases:
             self.machine.set_pstate(_EL2H)
         registers = self.machine.registers
         registers["pc"], registers["x30"] = self.image.symbols[name].address, RETURN
-        stop = self.machine.run(budget=10_000, until={RETURN})
+        stop = self.machine.run(budget=100_000, until={RETURN})
         assert stop.kind == "address", stop
         self.sanitizer.settle()
         return self.sanitizer.take()

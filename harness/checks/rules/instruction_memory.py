@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.arch.bits import bit
 from harness.arch.maintenance import system_operation_name
@@ -47,20 +47,27 @@ _MISSING = {
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """A page: its maintenance, the leaves that make it executable, and what made it necessary.
+    """An executable page: the leaves that make it so, and whether one of them is EL0's.
 
     Leaves by address: one that is found by several roots is told of by each, and gone once.
     """
 
-    stage: Stage
     leaves: frozenset[int] = frozenset()
     user: bool = False
-    since: Moment | None = None
-    change: Change | None = None
+
+
+class _Cause(NamedTuple):
+    """What made maintenance necessary: a store, or the leaf that made the page executable."""
+
+    since: Moment
+    change: Change | None
 
 
 class InstructionMemory(Check):
-    """Pages that are executable and hold what no instruction cache need know of yet."""
+    """Pages that are executable and hold what no instruction cache need know of yet.
+
+    Stores are told of to executable and to maintained pages, until the first one: more say nothing new.
+    """
 
     rule = Rule(
         *(10, "instruction-memory", "B2.7.4 and D7.5.9"),
@@ -70,150 +77,195 @@ class InstructionMemory(Check):
 
     def __init__(self, report: Report) -> None:
         super().__init__(report)
-        self._pages: dict[int, _Code] = {}
+        self._code: dict[int, _Code] = {}  # by page
+        self._stages: dict[int, Stage] = {}  # of pages that are executable or maintained, and not DONE
+        self._done: set[int] = set()
+        self._causes: dict[int, _Cause] = {}  # of executable pages that are not DONE
         self._flooded = False  # there was more maintenance than is told of
         self._deaf = False  # and the CPU has not stopped since
-        self._translated: dict[int, int | None] = {}
+        self._leaf = range(0)  # virtual addresses of the leaf that was walked last
+        self._offset = 0  # from them to physical ones
 
     # -- what is executable -------------------------------------------------------------------------------
 
     def entry_valid(self, model: Model, use: Use, entry: int, raw: int, change: Change) -> None:
         """A leaf makes pages executable."""
-        self._translated.clear()
+        self._leaf = range(0)
         pages = _pages_of(use, raw) if _executable(use, raw) else ()
         if not any(map(model.machine.is_loaded, pages)):  # around the program too, nobody has written yet
             for page in pages:
                 self._map(model, page, change)
 
     def _map(self, model: Model, page: int, change: Change) -> None:
-        known = self._pages.get(page)
-        if known is None:
+        known = self._code.get(page, _Code())
+        if page not in self._done and page not in self._stages:
             if not model.memory.contains(page) or model.book.at(page):
                 return
-            known = _Code(Stage.DONE if self._flooded or model.learning else Stage.DIRTY)
-        if not known.leaves:
-            model.machine.events.watched.add(page, page + _PAGE)
-        leaves = known.leaves | {change.entry}
-        known = replace(known, leaves=leaves, user=known.user or bool(change.new & _EL0))
-        if known.stage is not Stage.DONE:
-            known = replace(known, since=change, change=change)
-        self._pages[page] = known
+            self._put(model, page, Stage.DONE if self._flooded or model.learning else Stage.DIRTY)
+        self._code[page] = _Code(known.leaves | {change.entry}, known.user or bool(change.new & _EL0))
+        if page in self._stages:
+            self._causes[page] = _Cause(change, change)
 
     def entry_gone(self, model: Model, change: Change) -> None:
         """A leaf is no more."""
-        self._translated.clear()
+        self._leaf = range(0)
         if _executable(change.use, change.old):
             for page in _pages_of(change.use, change.old):
-                known = self._pages.get(page)
+                known = self._code.get(page)
                 if known is not None and known.leaves == {change.entry}:
-                    self._forget(model, page)
+                    self._unmap(model, page)
                 elif known is not None:
-                    self._pages[page] = replace(known, leaves=known.leaves - {change.entry})
+                    self._code[page] = replace(known, leaves=known.leaves - {change.entry})
 
     def table_found(self, model: Model, use: Use, entry: int) -> None:
         """A page that becomes a table is code no more; its leaves may make others executable."""
-        if use.table in self._pages:
-            self._forget(model, use.table)
+        for page in range(use.table & -_PAGE, use.table + 8 * use.entries, _PAGE):
+            self._forget(model, page)
         at = model.now
         for index, raw in enumerate(model.book.words(use)):
             if raw & VALID and raw & _NEVER != _NEVER:
                 change = Change(use, use.table + 8 * index, 0, raw, at.time, at.pc)
                 self.entry_valid(model, use, change.entry, raw, change)
 
+    def _unmap(self, model: Model, page: int) -> None:
+        """Nobody can execute it now; what has been maintained is so until it is written."""
+        del self._code[page]
+        self._causes.pop(page, None)
+        if self._stages.get(page) is Stage.DIRTY:
+            self._put(model, page, None)
+
     def _forget(self, model: Model, page: int) -> None:
-        if self._pages.pop(page).leaves:
+        self._code.pop(page, None)
+        self._put(model, page, None)
+
+    def _put(self, model: Model, page: int, stage: Stage | None) -> None:
+        """A page has got so far; None: it is of no interest any more."""
+        was_watched = page in self._done or self._stages.get(page, Stage.DIRTY) is not Stage.DIRTY
+        self._done.discard(page)
+        self._stages.pop(page, None)
+        if stage is Stage.DONE:
+            self._done.add(page)
+        elif stage is not None:
+            self._stages[page] = stage
+        if stage is None or stage is Stage.DONE:
+            self._causes.pop(page, None)
+        watched = stage is not None and stage is not Stage.DIRTY
+        if watched and not was_watched:
+            model.machine.events.watched.add(page, page + _PAGE)
+        elif was_watched and not watched:
             model.machine.events.watched.remove(page, page + _PAGE)
 
     # -- writing and maintaining --------------------------------------------------------------------------
 
     def data_store(self, model: Model, event: Store) -> None:
-        """Code is written."""
+        """Code is written, or what was code and may become it again."""
         page = event.pa & -_PAGE
-        if page in self._pages and not self._deaf:
-            self._pages[page] = replace(self._pages[page], stage=Stage.DIRTY, since=event, change=None)
+        if self._deaf or (page not in self._done and page not in self._stages):
+            return
+        if page in self._code:
+            self._put(model, page, Stage.DIRTY)
+            self._causes[page] = _Cause(event, None)
+        else:
+            self._forget(model, page)
 
     def cache_operation(self, model: Model, event: SystemOperation) -> None:
         """DC by VA cleans, IC invalidates what is clean."""
         name = system_operation_name(event.encoding)
         if name in ("IC IALLU", "IC IALLUIS"):
-            self._advance(self._pages, Stage.CLEAN, Stage.INVALIDATED)
-            return
-        page = self._physical(model, event.operand) if name in (*_CLEAN, "IC IVAU") else None
-        if page is None or model.machine.is_loaded(page):
-            return
-        self._pages.setdefault(page, _Code(Stage.DIRTY))
-        if name == "IC IVAU":
-            self._advance((page,), Stage.CLEAN, Stage.INVALIDATED)
-        else:
-            self._advance((page,), Stage.DIRTY, Stage.CLEANED)
+            self._advance(model, tuple(self._stages), Stage.CLEAN, Stage.INVALIDATED)
+        elif name in (*_CLEAN, "IC IVAU"):
+            pages = [page for page in self._pages(model, event) if self._is_followed(model, page)]
+            if name == "IC IVAU":
+                self._advance(model, pages, Stage.CLEAN, Stage.INVALIDATED)
+            else:
+                self._advance(model, pages, Stage.DIRTY, Stage.CLEANED)
+
+    @staticmethod
+    def _is_followed(model: Model, page: int) -> bool:
+        """Code of the program itself was never written, and tables are no code."""
+        return model.memory.contains(page) and not model.machine.is_loaded(page) and not model.book.at(page)
+
+    def _pages(self, model: Model, event: SystemOperation) -> Iterator[int]:
+        """The physical pages that an operation, or all of a loop, was about."""
+        last = event.operand + (event.rounds - 1) * event.step
+        low, high = min(event.operand, last), max(event.operand, last)
+        for va in range(low & -_PAGE, high + 1, max(_PAGE, abs(event.step))):
+            pa = self._physical(model, va)
+            if pa is not None:
+                yield pa & -_PAGE
 
     def _physical(self, model: Model, va: int) -> int | None:
-        """The page that a virtual address is in; walks are remembered while no entry changes."""
+        """The page that a virtual one is; the last leaf is remembered while no entry changes."""
         if not model.enabled:
-            return va & -_PAGE
-        page = va & -_PAGE
-        if page not in self._translated:
+            return va
+        if va not in self._leaf:
             try:
-                self._translated[page] = model.machine.walk(page).pa
+                walk = model.machine.walk(va)
             except MachineError:
-                self._translated[page] = None
-        return self._translated[page]
+                return None
+            if walk.pa is None:
+                return None
+            start = va & -walk.page_size
+            self._leaf, self._offset = range(start, start + walk.page_size), walk.pa - va
+        return va + self._offset
 
     def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
         """Addresses mean something else now."""
-        self._translated.clear()
+        self._leaf = range(0)
 
     def cache_flood(self, model: Model) -> None:
         """So much is maintained that what was never seen is taken for it from now on."""
         self._flooded = self._deaf = True
-        self._pages = {page: replace(code, stage=Stage.DONE) for page, code in self._pages.items()}
+        for page in tuple(self._stages):
+            self._put(model, page, Stage.DONE)
 
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """A DSB completes what was begun."""
-        if event.barrier.completes_maintenance and self._pages:
-            ctr = model.cache_type
+        if event.barrier.completes_maintenance and self._stages:
+            ctr, pages = model.cache_type, tuple(self._stages)
             if bit(ctr, _IDC):
-                self._advance(self._pages, Stage.DIRTY, Stage.CLEANED)
-            self._advance(self._pages, Stage.INVALIDATED, Stage.DONE)
-            self._advance(self._pages, Stage.CLEANED, Stage.DONE if bit(ctr, _DIC) else Stage.CLEAN)
+                self._advance(model, pages, Stage.DIRTY, Stage.CLEANED)
+            self._advance(model, pages, Stage.INVALIDATED, Stage.DONE)
+            self._advance(model, pages, Stage.CLEANED, Stage.DONE if bit(ctr, _DIC) else Stage.CLEAN)
 
-    def _advance(self, pages: Iterable[int], stage: Stage, to: Stage) -> None:
-        for page in tuple(pages):
-            if self._pages[page].stage is stage:
-                self._pages[page] = replace(self._pages[page], stage=to)
+    def _advance(self, model: Model, pages: Iterable[int], stage: Stage, to: Stage) -> None:
+        for page in pages:
+            if page not in self._done and self._stages.get(page, Stage.DIRTY) is stage:
+                self._put(model, page, to)
 
     # -- executing ----------------------------------------------------------------------------------------
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """From now on anyone may execute it."""
-        self._deaf = self._deaf and reliance.kind != "end"
-        for page, code in list(self._pages.items()):
-            relied = code.user or reliance.kind == "end"
-            if code.leaves and code.stage is not Stage.DONE and relied and code.since is not None:
+        at_end = reliance.kind == "end"
+        self._deaf = self._deaf and not at_end
+        for page, cause in list(self._causes.items()):
+            if self._code[page].user or at_end:
                 message = (
                     f"the page at PA {page:#x} is executable, and instruction caches may hold what it was"
                 )
-                missing = _MISSING[code.stage]
-                self.found("not-maintained", message, code.since, code.change, missing, reliance)
-                self._pages[page] = replace(code, stage=Stage.DONE)
-            elif not code.leaves and code.stage is not Stage.DONE and reliance.kind == "end":
-                del self._pages[page]
+                missing = _MISSING[self._stages[page]]
+                self.found("not-maintained", message, cause.since, cause.change, missing, reliance)
+                self._put(model, page, Stage.DONE)
+        for page in tuple(self._stages) if at_end else ():
+            self._forget(model, page)
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
     def watches(self) -> list[tuple[int, int]]:
-        """The executable pages."""
-        return [(page, page + _PAGE) for page, code in self._pages.items() if code.leaves]
+        """The pages whose stores matter."""
+        clean = [page for page, stage in self._stages.items() if stage is not Stage.DIRTY]
+        return [(page, page + _PAGE) for page in (*self._done, *clean)]
 
     def save(self) -> Any:
         """All pages."""
-        return dict(self._pages), self._flooded
+        return dict(self._code), dict(self._stages), set(self._done), dict(self._causes), self._flooded
 
     def restore(self, state: Any) -> None:
         """Back to them."""
-        pages, self._flooded = state or ({}, False)
-        self._pages, self._deaf = dict(pages), False
-        self._translated.clear()
+        code, stages, done, causes, self._flooded = state or ({}, {}, set(), {}, False)
+        self._code, self._stages, self._done, self._causes = dict(code), dict(stages), set(done), dict(causes)
+        self._leaf, self._deaf = range(0), False
 
 
 def _executable(use: Use, raw: int) -> bool:

@@ -60,6 +60,89 @@ case good_instruction_memory__unmapped_first
     write_code 8
     ret
 
+/* Clean and invalidate [KERNEL + FRAME(n), + size), line by line. Clobbers x0 to x2. */
+    .macro  maintain_lines n, size
+    ldr     x1, =KERNEL + FRAME(\n) + (\size)
+    mov     x2, #64
+    ldr     x0, =KERNEL + FRAME(\n)
+1:  dc      cvau, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    dsb     ish
+    ldr     x0, =KERNEL + FRAME(\n)
+2:  ic      ivau, x0
+    add     x0, x0, #64
+    cmp     x0, x1
+    b.lo    2b
+    dsb     ish
+    .endm
+
+case good_instruction_memory__line_by_line
+    write_code 8
+    write_code 9
+    maintain_lines 8, 0x2000
+    map_code 8
+    entry   user_l3, 9, FRAME(9) + USER_CODE
+    dsb     ishst
+    ret
+
+/* Mapped, unmapped and mapped again: nobody has written between. */
+case good_instruction_memory__mapped_again
+    write_code 8
+    maintain_lines 8, 0x1000
+    map_code 8
+    entry   user_l3, 8, 0
+    dsb     ishst
+    tlbi_va vale1is, 0x8000
+    dsb     ish
+    map_code 8
+    ret
+
+/* A table that was cleaned is no code. */
+case good_instruction_memory__table_cleaned
+    ldr     x0, =user_l3
+    dc      cvac, x0
+    dsb     ish
+    entry   user_l3, 8, FRAME(8) + USER_RW
+    dsb     ishst
+    ret
+
+/* More lines than are told of one by one, and then a page that was forgotten. */
+case bad_instruction_memory__behind_a_long_loop
+    maintain_lines 8, 0x60000
+    write_code 8
+    map_code 8
+    ret
+
+case bad_instruction_memory__last_page_left_out
+    write_code 9
+    maintain_lines 8, 0x1000
+    map_code 8
+    entry   user_l3, 9, FRAME(9) + USER_CODE
+    dsb     ishst
+    ret
+
+/* Other code was maintained here. */
+case bad_instruction_memory__rewritten_before_it_is_mapped
+    write_code 8
+    maintain_lines 8, 0x1000
+    write_code 8
+    map_code 8
+    ret
+
+case bad_instruction_memory__rewritten_after_it_was_unmapped
+    write_code 8
+    maintain_lines 8, 0x1000
+    map_code 8
+    entry   user_l3, 8, 0
+    dsb     ishst
+    tlbi_va vale1is, 0x8000
+    dsb     ish
+    write_code 8
+    map_code 8
+    ret
+
 case bad_instruction_memory__never_maintained
     write_code 8
     map_code 8
