@@ -126,3 +126,39 @@ def test_memory_never_released_is_not_poisoned(small_kernel):
     """What the boot left in memory is no stray write."""
     assert small_kernel.frames_alloc(512, 9, small_kernel.FRAME_REGION)
     assert small_kernel.frames_check()
+
+
+def run_of(kernel, count):
+    """So many frames in a row, each an allocation of its own of pages, with the buddy of each among them."""
+    single = sorted(kernel.frames_alloc(1, 0, kernel.FRAME_PAGE) for _ in range(8 * count))
+    rows = (single[at : at + count] for at in range(len(single)))
+    return next(row for row in rows if row[-1] - row[0] == (count - 1) * PAGE and row[0] % (2 * PAGE) == 0)
+
+
+def release(kernel, start, count):
+    """Frames that were freed of a run."""
+    runs = kernel.new("struct frame_runs")
+    kernel.frame_runs_add(runs, start, count)
+    return kernel.frame_runs_release(runs)
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_release_leaves_what_pages_share_a_run_with(small_kernel, at):
+    """Frames of another purpose stay, shared ones lose a reference."""
+    kernel = small_kernel
+    row = run_of(kernel, 6)
+    other, shared = (kernel.frame_of(row[index])[0] for index in (at, (at + 2) % 6))
+    other.purpose, shared.used = kernel.FRAME_OBJECT, 2
+    before = kernel.frames_count(kernel.FRAME_FREE)
+    assert release(kernel, row[0], 6) == 5
+    assert kernel.frames_count(kernel.FRAME_FREE) == before + 4
+    assert (int(other.purpose), shared.used) == (kernel.FRAME_OBJECT, 1)
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_run_of_what_is_free_panics(small_kernel, at):
+    """Though what is around it is not. Its buddy comes after it: a free one before would have taken it in."""
+    row = run_of(small_kernel, 4)
+    small_kernel.frames_free(row[at], 1)
+    with pytest.raises(GuestPanic, match=f"release of 0x{row[at]:x}: double free"):
+        release(small_kernel, row[0], 4)

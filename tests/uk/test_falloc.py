@@ -130,6 +130,27 @@ def test_what_makes_no_sense_is_refused(fa):
     """No frames, an empty range, and frames that nobody allocated."""
     assert fa.falloc(0)[0] == fa.in_range(0, 0, TOP)[0] == fa.in_range(1, TOP, 0)[0] == "EINVAL"
     assert fa.ffree(RAM_END, 1) == fa.ffree(8, 1) == fa.ffree(RAM + 0x200_0000, 0) == "EINVAL"
+    assert fa.ffree(0x0900_0000, 1) == fa.ffree(RAM, 1) == "EINVAL"
+
+
+def test_only_what_is_handed_out_can_be_given_back(fa):
+    """All of it: not with free frames, with the kernel's own, or with what is behind the end of RAM."""
+    _, paddr = fa.falloc(4, flags=ALIGNED)
+    free = fa.free()
+    for first, frames in [(paddr, 5), (paddr - PAGE, 2), (paddr, (RAM_END - paddr) // PAGE + 1)]:
+        assert fa.ffree(first, frames) == "EINVAL"
+    own = fa.kernel.frames_alloc(1, 0, fa.kernel.FRAME_TABLE)
+    assert fa.ffree(own, 1) == "EINVAL"
+    fa.kernel.frames_free(own, 1)
+    assert fa.free() == free
+    assert fa.ffree(paddr, 4) == "OK"
+
+
+def test_more_than_there_is_cannot_be_had(fa):
+    """In a row, from anywhere: ENOMEM, and no address."""
+    free = fa.free()
+    assert fa.falloc(free) == ("ENOMEM", ANY)  # which is __PADDR_INV, too
+    assert fa.free() == free
 
 
 def test_memory_cannot_be_added(fa):
