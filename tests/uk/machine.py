@@ -50,12 +50,14 @@ from tests.uk.driver import (
 )
 from tests.uk.model import Model
 
+# Shrinking takes minutes; a run that only wants to know whether there is a failure has a profile without it.
+PHASES = [each for each in (Phase.generate, Phase.shrink) if each in settings.default.phases]
 SETTINGS = settings(
     max_examples=22,
     stateful_step_count=50,
     deadline=None,
     database=None,
-    phases=[Phase.generate, Phase.shrink],
+    phases=PHASES,
     suppress_health_check=list(HealthCheck),
 )
 DMA_PAGES = 2048

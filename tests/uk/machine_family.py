@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -26,7 +26,7 @@ from tests.uk.driver import (
     WILLNEED,
     R,
 )
-from tests.uk.machine import rights
+from tests.uk.machine import PHASES, rights
 from tests.uk.model import Model
 
 SETTINGS = settings(
@@ -34,7 +34,7 @@ SETTINGS = settings(
     stateful_step_count=40,
     deadline=None,
     database=None,
-    phases=[Phase.generate, Phase.shrink],
+    phases=PHASES,
     suppress_health_check=list(HealthCheck),
 )
 COW = 2  # the flag of VMAs that may share pages, of which the model knows nothing
