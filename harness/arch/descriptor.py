@@ -35,7 +35,7 @@ class Granule(enum.IntEnum):
     @property
     def shift(self) -> int:
         """log2 of the page size."""
-        return self.value.bit_length() - 1
+        return self.bit_length() - 1
 
     @property
     def stride(self) -> int:
@@ -44,7 +44,8 @@ class Granule(enum.IntEnum):
 
     def level_shift(self, level: int) -> int:
         """Lowest VA bit that indexes the table at `level`."""
-        return self.shift + self.stride * (LAST_LEVEL - level)
+        shift = self.bit_length() - 1  # asked for each entry of each table: not by way of properties
+        return shift + (shift - 3) * (LAST_LEVEL - level)
 
     def level_size(self, level: int) -> int:
         """Bytes mapped by one entry at `level`."""

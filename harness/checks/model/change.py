@@ -9,7 +9,6 @@ from harness.arch.bits import bit, get
 from harness.arch.descriptor import Descriptor, decode
 from harness.checks.model.tables import Use
 
-VALID = 1
 _ATTRIBUTES, _SHAREABILITY = 0b111 << 2, 0b11 << 8
 _EL0, _READ_ONLY, _AF, _NG, _CONTIGUOUS = 1 << 6, 1 << 7, 1 << 10, 1 << 11, 1 << 52
 _EXECUTE_NEVER = 1 << 53 | 1 << 54

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.arch.bits import bit, get
 from harness.arch.maintenance import Invalidation, invalidation, tlbi_operation
 from harness.arch.regime import Half, Regime
-from harness.checks.model.change import VALID, Change
+from harness.checks.model.change import Change
 from harness.checks.model.owed import Debts, Owed
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.stores import TableStores
@@ -121,7 +121,7 @@ class Model:
             self.roots[root.key] = root
             first = self.book.root_use(root)
             self.book.add(first, 0, self.entered)
-            if half == "ttbr0" and any(raw & VALID for raw in self.book.words(first)):
+            if half == "ttbr0" and self.book.valid_entries(first):
                 root.asids |= {self.asid}
             for check in self.checks:
                 check.activated(self, root, event)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.model.change import VALID, Change, breaks, cacheable, restricts
+from harness.checks.model.change import Change, breaks, cacheable, restricts
 from harness.checks.model.owed import Owed
 from harness.checks.model.reliance import Reliance
-from harness.checks.model.tables import Use
+from harness.checks.model.tables import VALID, Use
 from harness.machine.events import Store
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ class TableStores:
 
     def cached_entries(self, use: Use) -> list[tuple[Use, int, int]]:
         """(Use, address, descriptor) of the entries of a table that TLBs may hold."""
-        words, af = self._model.book.words(use), self._model.hardware_af
-        return [(use, use.table + 8 * at, raw) for at, raw in enumerate(words) if cacheable(use, raw, af)]
+        valid, af = self._model.book.valid_entries(use), self._model.hardware_af
+        return [(use, at, raw) for at, raw in valid if cacheable(use, raw, af)]
 
     def _debt(self, change: Change, tables: tuple[Use, ...]) -> Owed:
         use = change.use

@@ -14,6 +14,7 @@ from harness.machine.watched import WatchedRanges
 
 ADDRESS = 0x0000_FFFF_FFFF_F000
 _PAGE_SHIFT = 12
+VALID = 1
 TABLE = 3
 
 
@@ -74,6 +75,7 @@ class TableBook:
     def __init__(self, memory: Memory, watched: WatchedRanges) -> None:
         self._memory, self._watched = memory, watched
         self._uses: dict[int, tuple[Use, ...]] = {}  # by page number
+        self._last, self._valid = (0, b""), list[tuple[int, int]]()  # a table, and what was valid in it
 
     def at(self, pa: int) -> tuple[Use, ...]:
         """The uses of the table that `pa` is an entry of."""
@@ -87,12 +89,20 @@ class TableBook:
         """Every use."""
         return (use for uses in self._uses.values() for use in uses)
 
-    def words(self, use: Use) -> tuple[int, ...]:
-        """The entries of a table; those outside RAM read as nothing."""
+    def valid_entries(self, use: Use) -> list[tuple[int, int]]:
+        """(Address, descriptor) of what is valid in a table; outside RAM nothing is.
+
+        All who look on ask for the same table in turn, and most tables are empty when they are linked.
+        """
         try:
-            return struct.unpack(f"<{use.entries}Q", self._memory.read_block(use.table, use.entries * 8))
+            block = self._memory.read_block(use.table, use.entries * 8)
         except LookupError:
-            return ()
+            return []
+        if (use.table, block) != self._last:
+            words = struct.unpack(f"<{use.entries}Q", block) if block != bytes(len(block)) else ()
+            self._last = use.table, block
+            self._valid = [(use.table + 8 * at, raw) for at, raw in enumerate(words) if raw & VALID]
+        return self._valid
 
     def root_use(self, root: Root) -> Use:
         """The first table of a tree."""
@@ -118,9 +128,9 @@ class TableBook:
     def links(self, use: Use) -> Iterator[tuple[int, int]]:
         """(Address, descriptor) of the entries of a table that link others."""
         if use.level < LAST_LEVEL:
-            for index, raw in enumerate(self.words(use)):
+            for at, raw in self.valid_entries(use):
                 if raw & TABLE == TABLE:
-                    yield use.table + 8 * index, raw
+                    yield at, raw
 
     def below(self, use: Use) -> Iterator[Use]:
         """A table and those it leads to, as memory has them now."""

@@ -8,10 +8,10 @@ from typing import Any
 from harness.arch.bits import get, mask
 from harness.arch.descriptor import CONTIGUOUS_RUN, decode, kind_of
 from harness.checks.findings import Rule
-from harness.checks.model.change import VALID, Change
+from harness.checks.model.change import Change
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
-from harness.checks.model.tables import ADDRESS, Use
+from harness.checks.model.tables import ADDRESS, VALID, Use
 from harness.checks.rules.base import Report
 from harness.checks.rules.leaves import EntryCheck
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from harness.arch.bits import bit
 from harness.arch.maintenance import system_operation_name
 from harness.checks.findings import Rule
-from harness.checks.model.change import VALID, Change
+from harness.checks.model.change import Change
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
 from harness.checks.model.tables import ADDRESS, Root, Use
@@ -122,9 +122,9 @@ class InstructionMemory(Check):
         for page in range(use.table & -_PAGE, use.table + 8 * use.entries, _PAGE):
             self._forget(model, page)
         at = model.now
-        for index, raw in enumerate(model.book.words(use)):
-            if raw & VALID and raw & _NEVER != _NEVER:
-                change = Change(use, use.table + 8 * index, 0, raw, at.time, at.pc)
+        for address, raw in model.book.valid_entries(use):
+            if raw & _NEVER != _NEVER:
+                change = Change(use, address, 0, raw, at.time, at.pc)
                 self.entry_valid(model, use, change.entry, raw, change)
 
     def _unmap(self, model: Model, page: int) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.checks.model.change import VALID, Change
+from harness.checks.model.change import Change
 from harness.checks.model.state import Model
 from harness.checks.model.tables import ADDRESS, Root, Use
 from harness.checks.rules.base import Check, Report
@@ -37,10 +37,10 @@ class EntryCheck(Check):
         """All that a table held when it was linked."""
         if any(each.root is use.root for each in model.book.at(use.table)):
             return  # linked twice: its entries are looked at where they belong
-        for index, raw in enumerate(model.book.words(use)):
-            if raw & VALID and not self._is_good(model, use, raw):
+        for address, raw in model.book.valid_entries(use):
+            if not self._is_good(model, use, raw):
                 at = model.now
-                change = Change(use, use.table + 8 * index, 0, raw, at.time, at.pc)
+                change = Change(use, address, 0, raw, at.time, at.pc)
                 self.entry_valid(model, use, change.entry, raw, change)
 
     def _is_good(self, model: Model, use: Use, raw: int) -> bool:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from harness.arch.bits import bit
 from harness.arch.maintenance import Invalidation
 from harness.checks.findings import Rule
-from harness.checks.model.change import VALID
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
 from harness.checks.model.tables import Root
@@ -59,7 +58,7 @@ class SystemRegister(Check):
         if root.half != "ttbr0" or event is None:
             return
         first = model.book.root_use(root)
-        maps = any(raw & VALID for raw in model.book.words(first))
+        maps = bool(model.book.valid_entries(first))
         now = _Space(root.regime.table_base, model.asid, maps)
         self._spaces = (*self._spaces[-2:], now)
         if len(self._spaces) == 3 and _mixed(*self._spaces):
