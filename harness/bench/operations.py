@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from harness.bench.ground import HUGE, LARGE, PAGE, Cost, Ground
 
@@ -84,14 +85,22 @@ def _unmap_page(ground: Ground) -> Cost:
     return ground.counted("uk_vma_unmap", ground.vas, at, PAGE, 0)
 
 
-def _populate(ground: Ground, size: int, flags: int, kind: str = "anon") -> Cost:
-    """Far from the others, so that tables have to be made too."""
+def _populating(ground: Ground, size: int, flags: int, kind: str = "anon") -> tuple[Any, ...]:
+    """What uk_vma_map() is called with. Far from the others, so that tables have to be made too."""
     kernel = ground.kernel
     if kind == "anon":
         flags |= kernel.UK_VMA_MAP_UNINITIALIZED
     flags |= kernel.UK_VMA_MAP_POPULATE
-    arguments = ground.map_arguments(size, at=ground.far, flags=flags, kind=kind, pa=HUGE)
-    return ground.counted("uk_vma_map", *arguments)
+    return ground.map_arguments(size, at=ground.far, flags=flags, kind=kind, pa=HUGE)
+
+
+def _populate(ground: Ground, size: int, flags: int, kind: str = "anon") -> Cost:
+    return ground.counted("uk_vma_map", *_populating(ground, size, flags, kind))
+
+
+def populate_pages(ground: Ground) -> None:
+    """512 pages of 4K, not counted."""
+    ground.call("uk_vma_map", *_populating(ground, LARGE, ground.kernel.UK_VMA_MAP_SIZE_4KB))
 
 
 def _populate_pages(ground: Ground) -> Cost:

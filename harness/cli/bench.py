@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -13,10 +13,11 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from harness.bench import baseline, figures, growth, timing
+from harness.bench import baseline, figures, growth, timing, watching
 from harness.bench.figures import Figures
 from harness.bench.growth import Growth
 from harness.bench.timing import Times
+from harness.bench.watching import Watching
 from harness.cli.options import elf_option, json_option, load
 from harness.cli.output import show, show_json
 from harness.image import ElfImage
@@ -30,7 +31,7 @@ from harness.report.svg import svg
 
 RELEASE_ELF = Path(".build/release/kernel.elf")
 _DEBUG = "va39"  # the build beside it that has assertions
-_TIMINGS = 4
+_TIMINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class _Results:
     figures: Figures
     debug: Growth | None
     times: Times
+    watching: dict[str, Watching]
 
 
 @click.command(
@@ -135,7 +137,8 @@ def _measure(image: ElfImage, debug: ElfImage | None) -> _Results:
                 slower = growth.measure(kernel, figures.DEBUG_COUNTS, advance)
         with Kernel(image, sanitize=None) as kernel:
             times = timing.measure(image, kernel, advance)
-    return _Results(image, found, slower, times)
+        ratios = watching.measure(image, advance)
+    return _Results(image, found, slower, times, ratios)
 
 
 @contextmanager
@@ -156,6 +159,7 @@ def _data(results: _Results) -> object:
         "growth": growth_data(results.figures.growth),
         "debug": None if results.debug is None else growth_data(results.debug),
         "seconds": results.times.as_dict(),
+        "watching": {name: asdict(ratios) for name, ratios in results.watching.items()},
     }
 
 
@@ -170,4 +174,5 @@ def _report(results: _Results) -> RenderableType:
     ]
     if results.debug is not None:
         parts += [growth_report.debug_table(found.growth, results.debug), Text()]
-    return Group(*parts, Text("time of a test", "bold"), call_report.times_table(results.times))
+    parts += [Text("time of a test", "bold"), call_report.times_table(results.times), Text()]
+    return Group(*parts, call_report.watching_table(results.watching))

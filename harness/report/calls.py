@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 
 from harness.bench import timing
 from harness.bench.calls import Costs
 from harness.bench.timing import Times
+from harness.bench.watching import Watching
 from harness.report.listing import grid
 
 _NOTES = {
@@ -53,4 +56,14 @@ def times_table(times: Times) -> Table:
         f"{times.breakpoints:.2f} times as long with {timing.BREAKPOINTS} of them that it does not come to"
     )
     table.add_row("breakpoints", points)
+    return table
+
+
+def watching_table(found: Mapping[str, Watching]) -> Table:
+    """How many times as long everything takes while somebody looks on."""
+    table = grid("times as long with", *(f">{name}" for name in found))
+    table.add_row("a small test", *(f"{each.test:.2f}" for each in found.values()))
+    table.add_row(
+        "populate of 512 pages, the worst case", *(f"{each.populate:.2f}" for each in found.values())
+    )
     return table

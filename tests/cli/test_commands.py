@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import Kernel
-from harness.bench import baseline, calls, figures, timing
+from harness.bench import baseline, calls, figures, timing, watching
 from harness.cli import cli
 from harness.image import ElfImage
 from harness.report.data import growth_data, tables_data
@@ -205,6 +205,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "_BOOTS", 1)
     monkeypatch.setattr(timing, "_TESTS", 5)
     monkeypatch.setattr(timing, "_ROUNDS", 1)
+    monkeypatch.setattr(watching, "_ROUNDS", 1)
 
 
 @pytest.mark.usefixtures("quick")
@@ -215,6 +216,7 @@ def test_bench_counts_every_call(command: Callable, elf: Path) -> None:
     assert 100 < by_size["4K"] < by_size["2M"]
     assert data["instructions"]["vmm_address_space_translate"][""] > 10
     assert data["seconds"]["boot_ratio"] > 1
+    assert data["watching"]["sanitizer"]["populate"] > 1
     find = data["growth"]["operations"]["find"]
     assert (find["original"], find["instructions"].keys()) == ({"1": 19, "10000": 100_009}, {"1", "10"})
 
