@@ -117,30 +117,26 @@ static void emit_character(struct sink *sink, struct spec spec, char character)
 
 static uint64_t take_unsigned(struct arguments *arguments, enum size size)
 {
-    switch (size) {
-    case SIZE_LONG:
+    unsigned int value;
+
+    if (size == SIZE_LONG)
         return va_arg(arguments->list, unsigned long);
-    case SIZE_SHORT:
-        return (unsigned short)va_arg(arguments->list, unsigned int);
-    case SIZE_CHAR:
-        return (unsigned char)va_arg(arguments->list, unsigned int);
-    default:
-        return va_arg(arguments->list, unsigned int);
-    }
+    value = va_arg(arguments->list, unsigned int);
+    if (size == SIZE_SHORT)
+        return (unsigned short)value;
+    return size == SIZE_CHAR ? (unsigned char)value : value;
 }
 
 static int64_t take_signed(struct arguments *arguments, enum size size)
 {
-    switch (size) {
-    case SIZE_LONG:
+    int value;
+
+    if (size == SIZE_LONG)
         return va_arg(arguments->list, long);
-    case SIZE_SHORT:
-        return (short)va_arg(arguments->list, int);
-    case SIZE_CHAR:
-        return (signed char)va_arg(arguments->list, int);
-    default:
-        return va_arg(arguments->list, int);
-    }
+    value = va_arg(arguments->list, int);
+    if (size == SIZE_SHORT)
+        return (short)value;
+    return size == SIZE_CHAR ? (signed char)value : value;
 }
 
 static const char *parse_flags(const char *at, struct spec *spec)
@@ -301,23 +297,15 @@ void console_printf(const char *format, ...)
     va_end(arguments);
 }
 
-int format_string_v(char *buffer, size_t size, const char *format, va_list arguments)
+int format_string(char *buffer, size_t size, const char *format, ...)
 {
     struct sink sink = {.buffer = buffer, .room = size > 0 ? size - 1 : 0};
+    va_list arguments;
 
+    va_start(arguments, format);
     format_all(&sink, format, arguments);
+    va_end(arguments);
     if (size > 0)
         *sink.buffer = '\0';
     return (int)sink.length;
-}
-
-int format_string(char *buffer, size_t size, const char *format, ...)
-{
-    va_list arguments;
-    int length;
-
-    va_start(arguments, format);
-    length = format_string_v(buffer, size, format, arguments);
-    va_end(arguments);
-    return length;
 }

@@ -28,7 +28,5 @@ void console_vprintf(const char *format, va_list arguments) __attribute__((forma
  */
 int format_string(char *buffer, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-int format_string_v(char *buffer, size_t size, const char *format, va_list arguments)
-    __attribute__((format(printf, 3, 0)));
 
 #endif
