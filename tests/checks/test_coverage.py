@@ -13,7 +13,7 @@ import pytest
 
 from harness import Kernel
 from harness.checks.coverage import Coverage, Program, Reached, Recorder, measure, reach
-from harness.checks.coverage.fatal import source_lines
+from harness.checks.coverage.fatal import Assertions, source_lines
 from harness.image import ElfImage
 from harness.kernel.kernel import attachments
 from harness.machine import Machine
@@ -193,6 +193,18 @@ def test_failing_assertions_are_no_outcomes(booted: tuple[ElfImage, Coverage]) -
     found = [outcome for outcome in lock.outcomes if outcome.line == line]
     assert {outcome.truth for outcome in found} == {found[0].truth}
     assert booted[1].assertions >= len(found)
+
+
+def test_what_says_that_an_assertion_failed_is_no_line(booted: tuple[ElfImage, Coverage]) -> None:
+    """Its code is at nobody's line but the assertion's, wherever the compiler counts it to."""
+    image, program = booted[0], Program(booted[0])
+    failing = Assertions(program).code()
+    panics = [each for each in failing if (found := program.branch(each)) and found.flow == "call"]
+    assert len(panics) > 10
+    lines = {(each.file, each.line) for address in failing if (each := image.lines.location(address))}
+    elsewhere = {(p.file, p.line) for a, p in image.lines.statements() if a not in failing}
+    for path, line in lines - elsewhere:
+        assert line not in booted[1].files[path].lines
 
 
 def test_copies_of_a_loops_condition_are_one_branch(booted: tuple[ElfImage, Coverage]) -> None:

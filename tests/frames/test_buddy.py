@@ -221,3 +221,13 @@ def test_metadata_takes_less_than_a_hundredth_of_memory(small_kernel, wide_kerne
         size = kernel.frames_metadata_size(memory.base, memory.end)
         assert kernel.variable("frame_records").count * kernel.sizeof("struct frame") <= size
         assert size * 100 < memory.size
+
+
+def test_a_record_says_of_which_frame_it_is(small_kernel):
+    """Of each frame that there are records of, and of no other address."""
+    start, end = small_kernel.new("paddr_t"), small_kernel.new("paddr_t")
+    small_kernel.frames_span(start, end)
+    for pa in (start.target, start.target + 77 * PAGE, end.target - PAGE):
+        assert small_kernel.frame_address(small_kernel.frame_of(pa + 5)) == pa
+    for pa in (start.target - 1, end.target, 0, 1 << 63):
+        assert not small_kernel.frame_of(pa)

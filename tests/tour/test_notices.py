@@ -109,3 +109,11 @@ def test_accesses_that_end_otherwise_are_noticed(booted, stop, access, beside, p
     text = told(kernel, "tour_spaces")
     watch.remove()
     assert text.count("!") - honest.count("!") == wrong + 2
+
+
+def test_marks_are_counted(booted):
+    """What is as it should be has none."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    assert [kernel.tour_mark(right).string() for right in (True, False, True, False)] == [" ", "!", " ", "!"]
+    assert kernel.variable("surprises") == 2

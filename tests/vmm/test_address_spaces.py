@@ -129,3 +129,12 @@ def test_calls_that_return_no_status_record_one(kernel, vmm):
     assert vmm.error == "EFAULT"
     vmm.stats()
     assert vmm.error == "OK"
+
+
+def test_address_spaces_are_counted(kernel, vmm):
+    """Those that are alive."""
+    before = kernel.address_space_count()
+    made = [vmm.space() for _ in range(3)]
+    assert kernel.address_space_count() == before + 3
+    assert kernel.vmm_address_space_destroy(made[1]) == 0
+    assert kernel.address_space_count() == before + 2

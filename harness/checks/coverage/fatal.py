@@ -2,8 +2,8 @@
 """Outcomes of branches that are failures of assertions.
 
 They are left out of coverage by one rule: an assertion that can fail is a bug, so no test may reach them.
-The rule applies where the source line has an assertion (a macro named like ASSERT) and the way on leads
-to the panic function whatever happens.
+The rule applies where the source line, or that of a call which was inlined, has an assertion (a macro named
+like ASSERT) and the way on leads to the panic function whatever happens. The code there is left out as well.
 """
 
 from __future__ import annotations
@@ -29,12 +29,27 @@ class Assertions:
         symbols = program.image.symbols
         self._panic = symbols[PANIC].address if PANIC in symbols else None
 
+    def code(self) -> frozenset[int]:
+        """What is executed only where an assertion fails, as far as it goes straight on from the branch."""
+        found = set[int]()
+        for address in self._program.instructions:
+            branch, place = self._program.branch(address), self._program.image.lines.location(address)
+            if branch is None or branch.flow != "conditional" or place is None:
+                continue
+            for taken, start in ((True, branch.target), (False, address + 4)):
+                if start is not None and self.fails(address, taken, place):
+                    found.update(range(start, self._program.end(start) + 4, 4))
+        return frozenset(found)
+
     def fails(self, address: int, taken: bool, location: SourceLocation) -> bool:
         """Whether the outcome of the branch at `address` is that an assertion fails."""
-        if self._panic is None or not _is_assertion(location.file, location.line):
-            return False
         branch = self._program.branch(address)
-        return branch is not None and self._leads_to_panic(branch.target if taken else address + 4)
+        if self._panic is None or branch is None:
+            return False
+        if not self._leads_to_panic(branch.target if taken else address + 4):
+            return False
+        calls = (each.location for each in self._program.image.source_at(address))
+        return any(_is_assertion(place.file, place.line) for place in (location, *calls) if place)
 
     def _leads_to_panic(self, address: int | None, depth: int = 0) -> bool:
         """Whether the straight way from `address` ends in panic, or in a function of which that is true."""

@@ -127,8 +127,9 @@ def measure(
 
 
 def _add_lines(coverage: Coverage, program: Program, found: Reached, root: str, owners: Owners) -> None:
+    failing = Assertions(program).code()
     for address, location in program.image.lines.statements():
-        if location.file.startswith(root):
+        if location.file.startswith(root) and address not in failing:
             each = coverage.files.setdefault(location.file, FileCoverage())
             each.lines[location.line] = address in found.instructions or each.lines.get(location.line, False)
             if location.line not in each.owners:
