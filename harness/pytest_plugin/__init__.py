@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.refuse_missing(settings.given)
     coverage.register(config)
     states.register(config)
-    mutants.register(config, close_kernels)
+    mutants.register(config, close_kernels, forget_images)
     kdb.register(config)
 
 
@@ -181,6 +181,12 @@ def close_kernels(config: pytest.Config) -> None:
     if _POOL in config.stash:
         config.stash[_POOL].close()
         del config.stash[_POOL]
+
+
+def forget_images(config: pytest.Config) -> None:
+    """What is booted from now on is read anew; kernels that run stay."""
+    if _POOL in config.stash:
+        config.stash[_POOL].forget_images()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

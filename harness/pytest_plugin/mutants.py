@@ -42,12 +42,15 @@ def add_options(parser: pytest.Parser) -> None:
     parser.getgroup("kernel").addoption("--kernel-mutants", type=int, help=argparse.SUPPRESS)
 
 
-def register(config: pytest.Config, close_kernels: Callable[[pytest.Config], None]) -> None:
+Act = Callable[[pytest.Config], None]
+
+
+def register(config: pytest.Config, close_kernels: Act, forget_images: Act) -> None:
     """Become a worker of a campaign, if that was asked for."""
     pipe = config.getoption("kernel_mutants")
     if pipe is not None:
         _make_random_tests_quick()
-        config.pluginmanager.register(Worker(config, pipe, close_kernels), "lukos-mutants")
+        config.pluginmanager.register(Worker(config, pipe, close_kernels, forget_images), "lukos-mutants")
 
 
 def _make_random_tests_quick() -> None:
@@ -74,10 +77,9 @@ class _End(pytest.Item):
 class Worker:
     """One process of a campaign."""
 
-    def __init__(
-        self, config: pytest.Config, pipe: int, close_kernels: Callable[[pytest.Config], None]
-    ) -> None:
-        self._config, self._pipe, self._close_kernels = config, pipe, close_kernels
+    def __init__(self, config: pytest.Config, pipe: int, close_kernels: Act, forget_images: Act) -> None:
+        self._config, self._pipe = config, pipe
+        self._close_kernels, self._forget_images = close_kernels, forget_images
         self._path = settings_of(config).targets[0].path
         self._limit = 1 << 62
         self._machines: list[Machine] = []
@@ -171,6 +173,7 @@ class Worker:
         for machine in self._machines:
             machine.budget_limit = job.budget
         tests = list(job.tests)
+        self._forget_images(self._config)
         if job.afresh:
             session._setupstate.teardown_exact(None)
             self._close_kernels(self._config)

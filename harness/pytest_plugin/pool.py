@@ -47,6 +47,10 @@ class Pool:
         standard |= settings.checks
         return Kernel(self._images[path], **{**standard, **options})
 
+    def forget_images(self) -> None:
+        """Read them again for the next boot: the file stands for another image now."""
+        self._images.clear()
+
     def close(self) -> None:
         """Free all machines."""
         for booted in self._booted.values():

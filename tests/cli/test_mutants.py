@@ -81,9 +81,12 @@ def verdicts(data: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["status"], each["by"]) for each in data["mutants"]]
 
 
-def test_a_test_that_looks_kills_and_says_why(campaign: Mutants) -> None:
+@pytest.mark.parametrize("kernel", ["kernel", "boot_kernel(ram_size=64 << 20)"])
+def test_a_test_that_looks_kills_and_says_why(campaign: Mutants, kernel: str) -> None:
     """Each branch of the function is checked by what it returns: all mutants are killed, by this test."""
-    status, data = campaign(tests=STRICT)
+    fixture = kernel.partition("(")[0]
+    tests = STRICT.replace("(kernel):", f"({fixture}):\n    kernel = {kernel}")
+    status, data = campaign(tests=tests)
     assert status == 0
     assert statuses(data) == {"killed"}
     assert {each["by"].partition("::")[2] for each in data["mutants"]} == {"test_names"}
