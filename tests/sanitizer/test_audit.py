@@ -11,7 +11,7 @@ from harness.arch import Walker
 from harness.checks.audit import Area, audit
 from tests.support.vmm import BLOCK_2M, PAGE
 
-UXN, CONTIGUOUS = 1 << 54, 1 << 52
+EL0, RO, CONTIGUOUS, PXN, UXN = 1 << 6, 1 << 7, 1 << 52, 1 << 53, 1 << 54
 PAGES = 16
 
 
@@ -73,6 +73,23 @@ def test_a_table_that_el0_may_write_is_found(stage):
     vmm, space, va, walkers = stage
     poke(vmm, space, va, lambda raw: raw & ~0xFFFF_FFFF_F000 | walkers[0].regime.table_base)
     assert checks(walkers) == {"table-as-data"}
+
+
+@pytest.mark.parametrize(
+    ("prot", "rights"),
+    [("r--", RO | EL0), ("---", PXN | UXN)],
+    ids=["read-only-as-executable", "no-access-as-kernel-rw"],
+)
+def test_more_rights_than_the_area_has_are_found(stage, prot, rights):
+    """LuKOS's map(): attributes that say more than was asked for."""
+    vmm, space, va, walkers = stage
+    poke(vmm, space, va, lambda raw: raw & ~(EL0 | RO | PXN | UXN) | rights)
+    leaves = list(walkers[0].leaves())
+    areas = [
+        Area(leaf.va, leaf.va + leaf.size, prot if leaf.va == va else str(leaf.permissions.el0))
+        for leaf in leaves
+    ]
+    assert checks(walkers[:1], areas=areas) == {"rights"}
 
 
 def test_what_the_books_do_not_know_is_found(stage):

@@ -43,6 +43,20 @@ def test_user_gets_what_the_attributes_say(vas, attr, access, flags):
         assert bool(vas.leaves()) == there
 
 
+def test_an_execute_fault_told_by_isv_would_be_noticed(vas):
+    """Unikraft's defect, planted: an abort of a fetch has no valid syndrome, and is taken for a read."""
+    machine, va = vas.kernel.machine, vas.map("anon", PAGE, RW)
+    right = vas.user("x", va)
+
+    def take_for_read(machine):
+        machine.sysreg["ESR_EL1"] = machine.sysreg["ESR_EL1"] & 0x3FF_FFFF | 0x24 << 26  # EC: data abort, EL0
+
+    watch = machine.on_address(machine.sysreg["VBAR_EL1"] + 0x400, take_for_read)
+    planted = vas.user("x", va)
+    watch.remove()
+    assert (right.access, right.permission, planted.access, planted.permission) == ("x", False, "r", True)
+
+
 @pytest.mark.parametrize("attr", RIGHTS)
 @pytest.mark.parametrize("access", ["r", "w"])
 @pytest.mark.parametrize("flags", [0, POPULATE])

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "case.inc"
 
-/*
- * Defects that real kernels had, each as the sequence that it was. Those that are no sequence of
- * table updates have their tests where the kernel's are: an execute fault taken for a read, POPULATE
- * that keeps what it took, a search without an upper bound, barriers after stores that nobody can see.
- */
+/* Defects that real kernels had, each as the sequence that it was: ../corpus.toml says where. */
 
 /* Zephyr 115708, Unikraft PR 1149. */
 case known_tlbi_scope__operand_is_an_address
@@ -186,6 +182,17 @@ case known_break_before_make__second_fault_on_a_present_page
     dsb     ishst
     tlbi_va vae1is, 0x8000
     dsb     ish
+    ret
+
+/* A page-table library: an error number is stored as if it were an entry, or its bits. */
+case known_descriptor__error_number_as_entry
+    entry   user_l3, 8, -17
+    dsb     ishst
+    ret
+
+case known_descriptor__error_number_as_attributes
+    entry   user_l3, 8, FRAME(8) | -22 | 3
+    dsb     ishst
     ret
 
 /* seL4, map: the live entry is overwritten, then invalidated. */
