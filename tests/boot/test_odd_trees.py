@@ -94,3 +94,12 @@ def test_power_off_is_as_the_tree_says(boot_kernel, monkeypatch, method):
     kernel.machine.registers["pc"] = kernel.function("arch_power_off").address
     stop = kernel.machine.run(budget=10_000)
     assert stop.kind == ("wfi" if method is None else "poweroff")
+
+
+@pytest.mark.parametrize("x0", [1, RAM + 4, RAM + 9])
+def test_an_address_that_can_be_no_tree_is_not_believed(kernel_elf, x0):
+    """What some boot loaders leave in x0: the tree is at the start of RAM then."""
+    with Kernel(kernel_elf, ram_size=64 * M, boot=False) as kernel:
+        kernel.machine.registers["x0"] = x0
+        assert kernel.machine.run(budget=10_000_000).kind == "wfi"
+        assert kernel.console == "LuKOS VMM: 64 MiB of RAM\n"

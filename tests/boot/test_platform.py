@@ -7,6 +7,7 @@ import fdt
 import pytest
 
 from harness import GuestPanic
+from harness.kernel.inject import fail_nth
 from tests.support.vmm import PAGE
 
 M = 1 << 20
@@ -210,3 +211,18 @@ def test_a_reservation_can_be_taken_back_once(tree):
     assert platform.unmapped[1]
     kernel.platform_release(platform, second)
     assert ranges(platform, "reserved") == []
+
+
+def test_a_machine_without_memory_spans_nothing(small_kernel):
+    """Nothing is called for it, nothing is taken back from it, and it has no arguments."""
+    platform = small_kernel.new("struct platform", {"arguments": small_kernel.buffer(b"\0")})
+    span = small_kernel.platform_span(platform, 1 << 38)
+    assert span.start >= span.end
+    each = small_kernel.image.symbols["arch_map_ram"].address
+    with fail_nth(small_kernel, ("arch_map_ram",), 1) as injection:
+        small_kernel.platform_each(platform, 1 << 38, True, each)
+        small_kernel.platform_each(platform, 1 << 38, False, each)
+    assert injection.calls == []
+    small_kernel.platform_release(platform, {"start": 0, "end": 1})
+    assert platform.reserved_count == 0
+    assert not small_kernel.platform_argument(platform, "tour")

@@ -182,3 +182,31 @@ def test_new_pages_need_memory_and_tables(page_map):
     assert n > 6
     assert page_map.unmap(AT - 2 * PAGE, 4) == 0
     assert free(kernel) == before
+
+
+def test_a_page_that_is_nobody_s_is_unmapped_and_no_frame_goes(page_map):
+    """Among frames that do: a device, and RAM that is a table's."""
+    kernel = page_map.kernel
+    assert (
+        page_map.mapx(AT, 1) == page_map.mapx(AT + PAGE, 1, pa=DEVICE) == page_map.mapx(AT + 2 * PAGE, 1) == 0
+    )
+    assert page_map.mapx(AT + 3 * PAGE, 1, pa=int(page_map.pt.pt_pbase)) == 0
+    pages = kernel.frames_count(kernel.FRAME_PAGE)
+    assert page_map.unmap(AT, 4) == 0
+    assert pages - kernel.frames_count(kernel.FRAME_PAGE) == 2
+    assert kernel.frames_check()
+
+
+@pytest.mark.parametrize("size", [LARGE, 1 << 30])
+def test_a_block_of_a_device_is_cut(page_map, size):
+    """There are no records of frames to follow."""
+    base, level = 1 << 37, 1 if size == LARGE else 2
+    assert page_map.mapx(AT, 1, FORCE | size_flag(level), pa=base) == 0
+    assert page_map.unmap(AT + PAGE, 1) == 0
+    assert [page_map.pa(AT + n * PAGE) for n in range(3)] == [base, 0, base + 2 * PAGE]
+
+
+def test_what_is_no_page_is_not_shared(page_map):
+    """Devices have no record."""
+    for pa, count in [(DEVICE, 1), (1 << 40, 512)]:
+        assert not page_map.kernel.frames_are_shared(pa, count)
