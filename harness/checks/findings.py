@@ -14,12 +14,16 @@ from harness.errors import GuestViolation
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of the architecture: its number among ours, name, section of Arm DDI 0487, and what it says."""
+    """A rule of the architecture: its number among ours, name, section of Arm DDI 0487, and what it says.
+
+    `checks` are the names of the ways to break it.
+    """
 
     number: int
     name: str
     reference: str
     summary: str
+    checks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

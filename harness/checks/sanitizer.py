@@ -38,11 +38,13 @@ class Options:
     fatal: bool = True
 
     def __post_init__(self) -> None:
-        known = {rule.name for rule in RULES}
-        unknown = sorted(name for name in self.suppress if name.split("/")[0] not in known)
+        known = [
+            name for rule in RULES for name in (rule.name, *(f"{rule.name}/{each}" for each in rule.checks))
+        ]
+        unknown = sorted(set(self.suppress) - set(known))
         if unknown:
             raise HarnessError(
-                f"no rule {', '.join(unknown)} to suppress; there are {', '.join(sorted(known))}"
+                f"no rule or check {', '.join(unknown)} to suppress; there are {', '.join(known)}"
             )
 
 

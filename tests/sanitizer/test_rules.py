@@ -8,6 +8,8 @@ import re
 import pytest
 
 from harness.checks.rules import RULES
+from harness.checks.sanitizer import Options
+from harness.errors import HarnessError
 from tests.sanitizer.conftest import CASES
 
 _NAMES = re.compile(r"^(?:case |    \.global )((good|bad|known)_(\w+?)__\w+)", re.MULTILINE)
@@ -28,9 +30,22 @@ def test_violation_is_found_under_the_name_of_its_rule(cases, name, rule):
     assert {finding.rule.name for finding in cases.run(name)} == {rule}
 
 
+def test_each_check_of_each_rule_has_a_bad_case(cases):
+    """And none has a name that its rule does not know: suppressions go by these."""
+    found = {finding.name for name, _ in BAD for finding in cases.run(name)}
+    assert found == {f"{rule.name}/{check}" for rule in RULES for check in rule.checks}
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_each_rule_has_cases_of_both_kinds(rule):
     """A rule without a good case may find fault with everything, one without a bad case with nothing."""
     stem = rule.name.replace("-", "_")
     assert [name for name in GOOD if name.startswith(f"good_{stem}__")]
     assert [name for name, of in BAD if of == rule.name and name.startswith("bad_")]
+
+
+@pytest.mark.parametrize("name", ["polcy", "policy/writable", "policy/", "replaced"])
+def test_what_is_no_rule_and_no_check_cannot_be_suppressed(name):
+    """A misspelt name would suppress nothing, and nobody would notice."""
+    with pytest.raises(HarnessError, match=f"no rule or check {name} to suppress"):
+        Options(suppress=["policy", "break-before-make/replaced", name])

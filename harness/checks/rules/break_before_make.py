@@ -21,6 +21,7 @@ class BreakBeforeMake(Check):
         *(1, "break-before-make", "D8.16.1"),
         "a valid entry becomes another one only by way of an invalid entry, DSB, TLBI and DSB, lest a TLB "
         "holds both",
+        ("made", "replaced"),
     )
 
     def replaced(self, model: Model, change: Change, why: str) -> None:

@@ -26,6 +26,7 @@ class DescriptorMakesSense(EntryCheck):
         *(7, "descriptor", "D8.3 and D8.7.1"),
         "a valid entry is of a kind its level has, its address exists and is aligned, its attributes are "
         "defined; a contiguous run is complete and alike",
+        ("access-flag", "address-size", "attribute-index", "contiguous", "misaligned", "reserved"),
     )
 
     def __init__(self, report: Report) -> None:

@@ -17,6 +17,7 @@ class EarlyTlbi(Check):
     rule = Rule(
         *(2, "early-tlbi", "D8.17.5 and B2.3.12"),
         "a DSB makes the changed entry visible to walks before the TLBI, lest the old entry comes back",
+        ("no-dsb",),
     )
 
     def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:

@@ -25,6 +25,7 @@ class IncompleteTlbi(Check):
         *(3, "incomplete-tlbi", "D8.17.5 and D8.17.6"),
         "only a DSB for reads and writes completes a TLBI, and only then may entry, frame or table be used "
         "again; in its own half the kernel needs an ISB too",
+        ("no-dsb", "no-isb", "not-invalidated"),
     )
 
     def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:

@@ -73,6 +73,7 @@ class InstructionMemory(Check):
         *(10, "instruction-memory", "B2.7.4 and D7.5.9"),
         "code that was written is cleaned to the point of unification, and invalidated in the instruction "
         "caches behind a DSB, before anyone executes it",
+        ("not-maintained",),
     )
 
     def __init__(self, report: Report) -> None:

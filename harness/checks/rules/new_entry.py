@@ -21,6 +21,7 @@ class NewEntry(Check):
         *(5, "new-entry", "D8.2.6 and B2.3.12"),
         "a new entry is one aligned 64-bit store, then DSB ISHST, and for the kernel itself an ISB, before "
         "anything relies on it",
+        ("no-dsb", "no-isb", "torn-store"),
     )
 
     def fresh_relied(self, model: Model, change: Change, reliance: Reliance, *, visible: bool) -> None:

@@ -17,6 +17,7 @@ class NothingOwed(Check):
     rule = Rule(
         *(11, "owed", "D8.17"),
         "when a call into the kernel is over, every entry that it broke or restricted has been invalidated",
+        ("not-invalidated",),
     )
 
     def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:

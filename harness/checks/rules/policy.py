@@ -27,6 +27,7 @@ class Policy(EntryCheck):
         *(8, "policy", "D8.4"),
         "no page is writable and executable, user pages are not executable at EL1, EL0 has no part in the "
         "kernel's half, and devices hold no code",
+        ("device-executable", "kernel-page-at-el0", "user-page-at-el1", "writable-executable"),
     )
 
     def __init__(self, report: Report) -> None:

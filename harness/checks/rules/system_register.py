@@ -32,6 +32,7 @@ class SystemRegister(Check):
         *(9, "system-register", "D24.1.2 and D8.16.2"),
         "an ISB follows a change of TTBR, TCR, MAIR or SCTLR before anything stands on it; table and ASID "
         "change at once, or by way of tables that map nothing",
+        ("enabled-before-isb", "no-isb", "tlbi-before-isb", "two-steps"),
     )
 
     def __init__(self, report: Report) -> None:

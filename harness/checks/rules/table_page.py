@@ -24,6 +24,7 @@ class TablePage(Check):
     rule = Rule(
         *(6, "table-page", "D8.2 and D8.17.2"),
         "a page that a walk can reach, or a walk cache may hold, is in RAM, linked once, and nobody's data",
+        ("loop", "mapped-to-el0", "outside-ram", "reused", "shared"),
     )
 
     def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:

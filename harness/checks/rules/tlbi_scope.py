@@ -19,6 +19,7 @@ class TlbiScope(Check):
         *(4, "tlbi-scope", "D8.17.5 and D8.15"),
         "a TLBI reaches the entry by VA, ASID, level and CPU; an ASID stands for one address space, whose "
         "entries are not global",
+        ("asid-reused", "global-entry", "local", "scope"),
     )
 
     def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:

@@ -404,6 +404,25 @@ case good_owed__whole_subtree_by_asid
     dsb     ish
     ret
 
+/* The table is named by its first page, what it mapped by its own. */
+case good_owed__unlinked_table_page_by_page
+    entry   spare_l3, 9, FRAME(8) + USER_RW
+    dsb     ishst
+    entry   user_l2, 2, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000
+    tlbi_va vae1is, 0x409000
+    dsb     ish
+    ret
+
+/* What was never accessed and what EL0 may do more with is in no TLB, or does no harm there. */
+case good_owed__nothing_is
+    entry   user_l3, 8, FRAME(8) + (USER_RW & ~AF)
+    entry   user_l3, 8, 0
+    entry   user_l3, 3, FRAME(3) + USER_RW
+    dsb     ishst
+    ret
+
 case bad_owed__nothing_was_told
     entry   user_l3, 1, 0
     dsb     ishst
