@@ -321,6 +321,35 @@ def test_check_sees_a_damaged_word(guest, offset):
     assert ranges.check()
 
 
+def test_check_sees_ranges_that_overlap(guest):
+    """With the one above, and with the one below; to touch is right."""
+    ranges = Ranges(guest)
+    nodes = [ranges.insert(3 * n * PAGE + PAGE, 3 * n * PAGE + 2 * PAGE) for n in range(20)]
+    for n, node in enumerate(nodes[1:-1], 1):
+        below, start = (3 * n - 1) * PAGE, guest.read(node, 8)
+        guest.write(node, struct.pack("<Q", below - 8))
+        assert not ranges.check()
+        guest.write(node, start)
+        end = guest.read(node + 8, 8)
+        guest.write(node + 8, struct.pack("<Q", (3 * n + 4) * PAGE + 8))
+        assert not ranges.check()
+        guest.write(node + 8, end)
+    assert ranges.check()
+
+
+@pytest.mark.parametrize("offset", [0, 8, 16])
+def test_check_sees_a_damaged_end_of_the_list(guest, offset):
+    """Root, first and last: another node, or none."""
+    ranges = Ranges(guest)
+    nodes = [ranges.insert(3 * n * PAGE + PAGE, 3 * n * PAGE + 2 * PAGE) for n in range(20)]
+    word = guest.read(ranges.tree + offset, 8)
+    for other in (0, nodes[4]):
+        guest.write(ranges.tree + offset, struct.pack("<Q", other))
+        assert not ranges.check()
+    guest.write(ranges.tree + offset, word)
+    assert ranges.check()
+
+
 def fill(ranges, count, stride, *, seed=None):
     """One page in each `stride` pages from 64 GiB on, in order or shuffled."""
     numbers = list(range(count))

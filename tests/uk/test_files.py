@@ -49,6 +49,15 @@ def test_paths_that_name_no_file_are_invalid(kernel, path):
     assert kernel.file_unlink(path) == -kernel.EINVAL
 
 
+@pytest.mark.parametrize("path", ["/.x", "/x.", "/xy/.z", "/...", "/..x/a"])
+def test_dots_in_names_are_letters(kernel, files, path):
+    """Only a component that is one or two of them and nothing else is special."""
+    files.make(path, b"x")
+    assert files.content(path) == b"x"
+    assert kernel.file_unlink(path) == 0
+    assert kernel.file_unlink(path) == -kernel.ENOENT
+
+
 def test_longest_path(kernel, files):
     """255 characters, slash included, in one component or many; a character more is too long."""
     for longest in ("/" + "n" * 254, "/a" * 127 + "b"):
