@@ -12,12 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.checks.findings import Entry, Finding, Rule, Where, violation
-from harness.checks.model.change import Change
-from harness.checks.model.reliance import Reliance
+from harness.checks.findings import Entry, Finding, Where, violation
 from harness.checks.model.state import Model
 from harness.checks.rules import CHECKS, RULES
-from harness.checks.rules.base import Moment
+from harness.checks.rules.base import Breach
 from harness.errors import HarnessError
 from harness.machine import Machine
 
@@ -100,28 +98,23 @@ class Sanitizer:
 
     # -- findings -----------------------------------------------------------------------------------------
 
-    def _report(
-        self,
-        rule: Rule,
-        check: str,
-        message: str,
-        at: Moment,
-        change: Change | None,
-        missing: str,
-        relied: Reliance | None,
-    ) -> None:
-        pc = at.pc
-        name = f"{rule.name}/{check}"
+    def _report(self, breach: Breach) -> None:
+        rule, pc = breach.rule, breach.at.pc
+        name = f"{rule.name}/{breach.check}"
         if self.muted or rule.name in self.options.suppress or name in self.options.suppress:
             return
         known = self._findings.get((name, pc))
         if known is not None:
             self._findings[name, pc] = replace(known, more=known.more + 1)
         elif len(self._findings) < _LIMIT:
-            entry = None if change is None else Entry.of(change)
-            seen = None if relied is None else self._where(relied.pc)
-            where = self._where(pc)
-            self._findings[name, pc] = Finding(rule, check, message, where, entry, missing, seen, at.time)
+            self._findings[name, pc] = self._finding(breach)
+
+    def _finding(self, breach: Breach) -> Finding:
+        entry = None if breach.change is None else Entry.of(breach.change)
+        seen = None if breach.relied is None else self._where(breach.relied.pc)
+        where = self._where(breach.at.pc)
+        about = breach.rule, breach.check, breach.message, where, entry, breach.missing, seen
+        return Finding(*about, time=breach.at.time)
 
     def _where(self, pc: int) -> Where:
         if self._image is None:

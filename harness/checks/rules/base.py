@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from harness.arch.maintenance import Invalidation
 from harness.checks.findings import Rule
@@ -30,20 +30,20 @@ class Moment(Protocol):
         """The instruction."""
 
 
-class Report(Protocol):
-    """Where findings go."""
+class Breach(NamedTuple):
+    """What a check has found: `at` is the instruction at fault, `relied` the moment that made it matter."""
 
-    def __call__(
-        self,
-        rule: Rule,
-        check: str,
-        message: str,
-        at: Moment,
-        change: Change | None,
-        missing: str,
-        relied: Reliance | None,
-    ) -> None:
-        """`at` is the instruction at fault; `relied` the moment that made it matter, if it is another."""
+    rule: Rule
+    check: str
+    message: str
+    at: Moment
+    change: Change | None
+    missing: str
+    relied: Reliance | None
+
+
+Report = Callable[[Breach], None]
+"""Where findings go."""
 
 
 class Check:
@@ -63,8 +63,8 @@ class Check:
         missing: str = "",
         relied: Reliance | None = None,
     ) -> None:
-        """Report a violation; see `Report`."""
-        self._report(self.rule, check, message, at, change, missing, relied)
+        """Report a violation; see `Breach`."""
+        self._report(Breach(self.rule, check, message, at, change, missing, relied))
 
     def register_write(self, model: Model, event: RegisterWrite) -> None:
         """Before the model knows of it."""
