@@ -12,8 +12,18 @@ from pathlib import Path
 import pytest
 
 from harness import Kernel
-from harness.checks.coverage import Coverage, Program, Reached, Recorder, measure, reach
+from harness.checks.coverage import (
+    Coverage,
+    FileCoverage,
+    Outcome,
+    Program,
+    Reached,
+    Recorder,
+    measure,
+    reach,
+)
 from harness.checks.coverage.fatal import Assertions, source_lines
+from harness.checks.coverage.source import join_copies
 from harness.image import ElfImage
 from harness.kernel.kernel import attachments
 from harness.machine import Machine
@@ -210,15 +220,33 @@ def test_what_says_that_an_assertion_failed_is_no_line(booted: tuple[ElfImage, C
 def test_copies_of_a_loops_condition_are_one_branch(booted: tuple[ElfImage, Coverage]) -> None:
     """However often the compiler has written it; the conditions of a switch stay apart."""
     places = Counter(
-        (path, outcome.line, outcome.column, outcome.test)
+        (path, outcome.line, outcome.column)
         for path, each in booted[1].files.items()
         for outcome in each.outcomes
     )
     texts = {place: source_lines(place[0])[place[1] - 1].strip() for place in places}
     loops = [n for place, n in places.items() if re.fullmatch(r"(for|while) \([^&|?A-Z]*", texts[place])]
     assert len(loops) > 20
-    assert set(loops) <= {1, 2}
+    assert set(loops) == {2}
     assert max(n for place, n in places.items() if "switch" in texts[place]) > 2
+
+
+@pytest.mark.parametrize(
+    ("hits", "reached"),
+    [([(0, 0), (0, 0)], 0), ([(1, 0), (0, 0)], 1), ([(1, 0), (0, 1)], 1), ([(0, 0), (1, 1)], 2)],
+)
+def test_one_copy_has_to_go_both_ways(hits: list[tuple[int, int]], reached: int) -> None:
+    """Of a loop's condition, before the loop and behind it: what each tests tells nothing of the other."""
+    path = "kernel_c/core/nofault.c"
+    line = next(n for n, text in enumerate(source_lines(path), 1) if "while (len > 0)" in text)
+    outcomes = {
+        Outcome(line, 16, test, 0, truth): bool(hit)
+        for test, pair in zip(("zero", "b4"), hits, strict=True)
+        for truth, hit in zip((False, True), pair, strict=True)
+    }
+    each = FileCoverage(lines={line: True}, outcomes=outcomes)
+    join_copies(path, each)
+    assert (sum(each.outcomes.values()), len(each.outcomes)) == (reached, 2)
 
 
 def test_images_add_up(booted: tuple[ElfImage, Coverage]) -> None:

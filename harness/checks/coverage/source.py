@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -32,7 +32,8 @@ class Outcome(NamedTuple):
 
     Copies that inlining has made of a branch, here and in other images, are one, whichever way round the
     compiler has turned them. `ordinal` tells apart what is at one place in one copy: other conditions. Where
-    the line has no other they are copies, too, as that before a loop of the condition behind it.
+    the line has no other they are copies, too, as that before a loop of the condition behind it; when these
+    test it by unlike instructions, `test` is empty, and one copy has to go both ways for both outcomes.
     """
 
     line: int
@@ -163,6 +164,21 @@ def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: 
             outcome = Outcome(*place, ordinal, truth == taken)
             each.outcomes[outcome] = (address, taken) in found.outcomes or each.outcomes.get(outcome, False)
         seen[copy] += 1
+    for path, each in coverage.files.items():
+        join_copies(path, each)
+
+
+def join_copies(path: str, each: FileCoverage) -> None:
+    """Make one branch of those that are copies of a line's only condition, but test it in unlike ways."""
+    tests = defaultdict[tuple[int, int], dict[str, list[bool]]](lambda: defaultdict(list))
+    for outcome, hit in each.outcomes.items():
+        tests[outcome.line, outcome.column][outcome.test].append(hit)
+    for (line, column), found in tests.items():
+        if len(found) > 1 and _has_one_condition(SourceLocation(path, line)):
+            for outcome in [old for old in each.outcomes if old[:2] == (line, column)]:
+                del each.outcomes[outcome]
+            ways = max(sum(hits) for hits in found.values())
+            each.outcomes |= {Outcome(line, column, "", 0, truth): ways > truth for truth in (False, True)}
 
 
 def _has_one_condition(location: SourceLocation) -> bool:
