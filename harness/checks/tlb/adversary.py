@@ -128,7 +128,9 @@ class Adversary:
         return _Found(fresh, once=walked.once or found)
 
     def _in_conflict(self, va: int, one: Entry, kept: list[Entry]) -> bool:
-        return any(one.conflicts(each) for each in kept) and self._choices.yes(_CONFLICT, va // PAGE)
+        memory = self._machine.memory
+        conflict = any(one.conflicts(each, memory) for each in kept)
+        return conflict and self._choices.yes(_CONFLICT, va // PAGE)
 
     # -- walks ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ from harness.arch.descriptor import Descriptor
 from harness.arch.maintenance import Invalidation
 from harness.arch.permissions import TableLimits
 from harness.arch.walker import Step
+from harness.machine.memory import Memory
+
+_READ_ONLY = 0b10  # of AP[2:1]
 
 
 class Dying(enum.Enum):
@@ -63,16 +66,19 @@ class Entry:
             *(others.raw, others.level, other.asid, other.limits),
         )
 
-    def conflicts(self, other: Entry) -> bool:
-        """Whether a TLB that holds both of one address has been used without break-before-make (D8.16.1)."""
-        mine, others = self.last, other.last
-        return (mine.level, mine.sh, self.memory, self._offset) != (
-            *(others.level, others.sh, other.memory, other._offset),
-        )
+    def conflicts(self, other: Entry, memory: Memory) -> bool:
+        """Whether a TLB that holds both of one address has been used without break-before-make (D8.16.1).
 
-    @property
-    def _offset(self) -> int:
-        return self.pa - self.va
+        Read-only memory may move if it is the same at both places.
+        """
+        mine, others = self.last, other.last
+        if (mine.level, mine.sh, self.memory) != (others.level, others.sh, other.memory):
+            return True
+        if self.pa - self.va == other.pa - other.va:
+            return False
+        read_only, size = mine.ap & others.ap & _READ_ONLY, 1 << self.shift
+        inside = memory.contains(self.pa, size) and memory.contains(other.pa, size)
+        return not (read_only and inside and memory.read(self.pa, size) == memory.read(other.pa, size))
 
     def reached_by(self, what: Invalidation) -> bool:
         """Whether a TLBI is for it."""

@@ -323,3 +323,12 @@ case wrong_\name
     look    0x8000
     .endm
     pair    entry_of_one_space
+
+/* What a load from x0 gives. */
+case load
+    adr     x20, 9f
+    mov     x9, x0
+    mov     x0, #FAULT
+    ldr     x0, [x9]
+9:
+    ret
