@@ -16,7 +16,7 @@ from harness.checks.findings import Finding
 from harness.checks.rules import RULES
 from harness.checks.sanitizer import Options
 from harness.cli.expression import Evaluator
-from harness.cli.options import BUDGET, DEFAULT_ELF, boot_options, load, machine_options
+from harness.cli.options import BUDGET, DEFAULT_ELF, boot_options, load, machine_options, tlb_option
 from harness.cli.output import show, show_json
 from harness.errors import GuestError
 from harness.image import ElfImage
@@ -49,6 +49,7 @@ def calls_option(command: Any) -> Any:
 @calls_option
 @boot_options
 @machine_options
+@tlb_option
 @click.option("--suppress", multiple=True, metavar="RULE", help="Leave out a rule, or rule/check.")
 @click.option("--single-core", is_flag=True, help="No other CPU walks these tables: a local TLBI is enough.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.checks.tlb import AdversarialTlb
 from harness.errors import ImageError
 from harness.image import ElfImage
 from harness.kernel import Kernel
@@ -74,6 +75,17 @@ def machine_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def tlb_option(command: Command) -> Command:
+    """Add `--tlb SEED`; the command gets what `Kernel` wants."""
+    return click.option(
+        "--tlb",
+        type=int,
+        metavar="SEED",
+        callback=lambda _context, _option, seed: None if seed is None else AdversarialTlb(seed),
+        help="Translate by an adversarial TLB: stale entries are used, or not, by the seed.",
+    )(command)
 
 
 def boot_options(command: Command) -> Command:

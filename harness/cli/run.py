@@ -19,6 +19,7 @@ from harness.cli.options import (
     json_option,
     load,
     machine_options,
+    tlb_option,
 )
 from harness.cli.output import Stream, show, show_json, silent
 from harness.errors import HarnessError
@@ -56,6 +57,7 @@ Example:
     "--bootargs", default="tour", metavar="TEXT", help="Command line for the kernel (default: tour)."
 )
 @machine_options
+@tlb_option
 @click.option(
     "--console", "only_console", is_flag=True, help="Print what the kernel prints, and nothing else."
 )
@@ -148,7 +150,10 @@ def _verdict(console: str, stop: Stop) -> int:
 
 
 def _other(image: ElfImage, options: dict[str, Any], sink: Sink, quiet: bool) -> dict[str, Any]:
+    tlb = options.pop("tlb")
     with Machine(console_sink=sink, **options) as machine:
+        if tlb is not None:
+            tlb.attach(machine)
         machine.load(image.segments, image.entry)
         stop = Session(machine, image, PANIC_SYMBOLS, BUDGET).run()
         if stop.kind not in ("wfi", "poweroff"):

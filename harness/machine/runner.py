@@ -226,15 +226,26 @@ class Runner:
             return
         complaint, mmu = self._execute(pc, limit), self.mmu
         if complaint and mmu and mmu.wants_step and self._event is None:
-            self._not_retired(mmu.access)
-            with mmu.stepping():
-                complaint = self._execute(self._engine.read("pc"), 1)
+            complaint = self._step(mmu)
         if self._unbacked is not None:
             self._abort_unbacked(self._unbacked)
         elif complaint and mmu and mmu.refused:
             self._abort_refused(mmu)
         elif complaint is not None:
             raise MachineError(f"the emulator gave up at {self._engine.read('pc'):#x}: {complaint}")
+
+    def _step(self, mmu: Mmu) -> str | None:
+        """Let one instruction have what the engine was refused."""
+        pc = self._engine.read("pc")
+        if mmu.access == "x" and self._engine.attempted > 0:  # it was not fetched, nor looked at as a point
+            visit = self._visit_of(pc)
+            if visit is not None:
+                self._arrive(visit)
+            if visit is not None or self._spent:
+                return None
+        self._not_retired(mmu.access)
+        with mmu.stepping():
+            return self._execute(pc, 1)
 
     def _execute(self, pc: int, limit: int) -> str | None:
         """Let the engine run, and count; its complaint."""

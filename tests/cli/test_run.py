@@ -92,6 +92,12 @@ def test_surprises_are_a_failure(command: Callable, elf: Path) -> None:
     assert f"error: the tour met {count} surprises" in result.err
 
 
+def test_another_tlb_changes_nothing_but_the_time(command: Callable, elf: Path) -> None:
+    """`--tlb` is for kernels without tour, too."""
+    words = ("run", elf, "--bootargs", "", "--ram", "64M")
+    assert command(*words, "--tlb", "7") == command(*words)
+
+
 def test_a_kernel_without_tour_is_run_until_it_idles(command: Callable, elf: Path) -> None:
     """Any kernel can be booted: its console, then its half of the tables."""
     result = command("run", elf, "--bootargs", "", "--ram", "64M", "--cpu", "max", "--entry-el", "2")

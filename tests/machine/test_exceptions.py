@@ -5,38 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness.arch import Rights, decode_esr
-from harness.machine.mmu import Granted
+from harness.arch import decode_esr
+from tests.support.translator import Faithful
 
 CODE, USER_VA, VECTORS = 0x4020_0000, 0x1_0000_0000, 0x4020_8000
 CURRENT_SP0, CURRENT, LOWER = 0x000, 0x200, 0x400
 AF, EL0, RO, PXN, UXN = 1 << 10, 1 << 6, 1 << 7, 1 << 53, 1 << 54
 HOLE = 0x2_0000_0000
-
-
-class Faithful:
-    """A translator that walks the tables, for each access anew."""
-
-    def __init__(self, machine, once):
-        self.machine, self.once = machine, once
-
-    def translate(self, request):
-        if not self.machine.virtual.enabled:
-            return Granted(request.va, Rights(True, True, True), self.once)
-        walk = self.machine.walk(request.va)
-        fault = walk.check(request.el, request.access)
-        if fault is not None:
-            return fault.status
-        return Granted(walk.pa, walk.permissions.at(request.el), self.once)
-
-    def stepping(self, va, access):
-        """Nothing to do."""
-
-    def stepped(self):
-        """Nothing to do."""
-
-    def forget(self):
-        """Nothing to do."""
 
 
 @pytest.fixture(params=["own MMU", "translator", "translator, by single instructions"])

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from harness import GuestError, Kernel
 from harness.checks.tlb import AdversarialTlb
 from harness.machine import Machine
 from tests.sanitizer.conftest import CASES, RETURN
@@ -103,3 +104,27 @@ def test_behind_what_the_sanitizer_allows_every_address_reads_as_with_any_tlb(pr
         program.run(name)
         seen.append([program.call("load", va) for va in ADDRESSES])
     assert seen == [seen[0]] * len(seen)
+
+
+def peek_after(foreign_elf, unmap, seed):
+    """How a load from a page of a foreign kernel ends, which uses it and then calls a function of its own."""
+    va, pa = 0x1_0001_0000, 0x4040_0000
+    with Kernel(foreign_elf, ram_size=64 << 20, tlb=AdversarialTlb(seed), sanitize=None) as kernel:
+        kernel.machine.memory.write(pa, b"\x07")
+        kernel.map(va, pa)
+        assert kernel.peek(va) == 7
+        kernel.function(unmap)(va)
+        try:
+            return kernel.peek(va)
+        except GuestError:  # it has no vectors
+            return "abort"
+
+
+@pytest.mark.parametrize(
+    ("unmap", "outcomes"),
+    [("unmap", {"abort"}), ("unmap_unshifted", {"abort", 7})],
+    ids=lambda each: str(each),
+)
+def test_a_foreign_kernel_with_pages_of_64k_reads_what_its_tlbi_missed(foreign_elf, unmap, outcomes):
+    """Another granule, a root that is smaller than a page, tables that are larger than one."""
+    assert {peek_after(foreign_elf, unmap, seed) for seed in SEEDS} == outcomes

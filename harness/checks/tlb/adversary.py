@@ -186,8 +186,9 @@ class Adversary:
 
     def _descend(self, regime: Regime, table: int, level: int, va: int) -> int:
         """Some address that is translated below a table, which is for addresses from `va` on."""
-        while self._machine.memory.contains(table, PAGE):
-            words = struct.unpack("<512Q", self._machine.memory.read(table & -PAGE, PAGE))
+        memory, entries = self._machine.memory, min(regime.root_entries, PAGE // 8)
+        while memory.contains(table, 8 * entries):
+            words = struct.unpack(f"<{entries}Q", memory.read(table, 8 * entries))
             valid = [at for at, raw in enumerate(words) if raw & 1]
             if not valid:
                 break
@@ -195,7 +196,7 @@ class Adversary:
             va += at << regime.granule.level_shift(level)
             if level == LAST_LEVEL or words[at] & _TABLE != _TABLE:
                 break
-            table, level = words[at] & 0xFFFF_FFFF_F000, level + 1
+            table, level, entries = words[at] & 0xFFFF_FFFF_F000, level + 1, PAGE // 8
         return va
 
     def _prefetch_below(self, regime: Regime, table: int, level: int, va: int) -> None:

@@ -31,6 +31,7 @@ void release(void);
 void remap(uint64_t va, uint64_t pa);
 void unmap_unshifted(uint64_t va);
 void release_early(void);
+uint64_t peek(uint64_t va);
 
 static volatile uint64_t *entry(uint64_t va)
 {
@@ -89,6 +90,11 @@ void release_early(void)
     __asm__ volatile("dsb ish\n\tisb" : : : "memory");
 }
 
+uint64_t peek(uint64_t va)
+{
+    return *(volatile uint64_t *)va;
+}
+
 void start(void)
 {
     uint64_t first = (uint64_t)start & -PAGE;
@@ -111,5 +117,5 @@ void start(void)
 
 void *const keep[] = {
     (void *)map,   (void *)unmap,           (void *)release,
-    (void *)remap, (void *)unmap_unshifted, (void *)release_early,
+    (void *)remap, (void *)unmap_unshifted, (void *)release_early, (void *)peek,
 };
