@@ -13,7 +13,7 @@ from tests.support.vmm import PAGE
 from tests.uk.driver import LARGE, POPULATE, RW, R, kernel_vas, user_vas
 
 SEEDS = (1, 2, 3)
-TRIED = range(6)
+TRIED = range(16)
 
 
 def maps_and_unmaps(kernel):
