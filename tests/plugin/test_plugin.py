@@ -39,6 +39,26 @@ def test_each_test_gets_the_kernel_as_it_was_after_boot(pytester: pytest.Pyteste
     run(pytester, source, "--kernel-elf", elf).assert_outcomes(passed=3)
 
 
+def test_an_adversarial_tlb_is_had_for_all_kernels_or_for_one(pytester: pytest.Pytester, elf: Path) -> None:
+    """By its seed on the command line, and by an option of `boot_kernel`, which goes before that."""
+    source = """
+        from harness.checks.tlb import AdversarialTlb
+
+        def seeds(*kernels):
+            return [None if kernel.tlb is None else kernel.tlb.seed for kernel in kernels]
+
+        def test_seeds(kernel, boot_kernel):
+            assert seeds(kernel, boot_kernel(), boot_kernel(tlb=AdversarialTlb(5))) == [3, 3, 5]
+
+        def test_plain(kernel, boot_kernel):
+            assert seeds(kernel, boot_kernel(tlb=AdversarialTlb(5))) == [None, 5]
+    """
+    run(pytester, source, "--kernel-elf", elf, "--kernel-tlb", 3, "-k", "test_seeds").assert_outcomes(
+        passed=1
+    )
+    run(pytester, source, "--kernel-elf", elf, "-k", "test_plain").assert_outcomes(passed=1)
+
+
 def test_machine_and_address_space_belong_to_the_kernel(pytester: pytest.Pytester, elf: Path) -> None:
     """The smaller fixtures are parts of the one kernel."""
     source = """

@@ -121,9 +121,7 @@ def peek_after(foreign_elf, unmap, seed):
 
 
 @pytest.mark.parametrize(
-    ("unmap", "outcomes"),
-    [("unmap", {"abort"}), ("unmap_unshifted", {"abort", 7})],
-    ids=lambda each: str(each),
+    ("unmap", "outcomes"), [("unmap", {"abort"}), ("unmap_unshifted", {"abort", 7})], ids=["right", "wrong"]
 )
 def test_a_foreign_kernel_with_pages_of_64k_reads_what_its_tlbi_missed(foreign_elf, unmap, outcomes):
     """Another granule, a root that is smaller than a page, tables that are larger than one."""

@@ -50,7 +50,7 @@ class Adversary:
     """Translates for one machine from now on, and listens to what must change its mind."""
 
     def __init__(self, machine: Machine, seed: int, capacity: int) -> None:
-        self._machine = machine
+        self._machine, self.seed = machine, seed
         self._choices = Choices(seed)
         self._registers = Registers(machine, self._choices)
         self._descriptors = Descriptors(machine.memory, self._choices)
