@@ -171,6 +171,22 @@ def test_a_range_can_be_taken_out_of_the_middle(ranges):
     assert ranges.ranges == [(0x1000, 0x2000), (0x3000, 0x4000)]
 
 
+def test_what_is_watched_no_longer_is_not_told_of(listening, machine, asm):
+    """Nor is what a range was moved away from."""
+    log = listening(asm().mov(0, DATA).wfi())
+    watched, code = machine.events.watched, asm().mov(0, DATA).str(0, 0).str(0, 0, 0x1000).wfi()
+    watched.remove(DATA, DATA + 0x1000)
+    machine.memory.write(CODE, code.code())
+    machine._engine.flush_code()
+    machine.registers["pc"] = CODE
+    machine.run(budget=100)
+    assert "store" not in log.kinds
+    watched.add(DATA + 0x1000, DATA + 0x2000)
+    machine.registers["pc"] = CODE
+    machine.run(budget=100)
+    assert [line[3] for line in log.lines if line[0] == "store"] == [DATA + 0x1000]
+
+
 def test_ranges_can_be_set_at_once(ranges):
     """As after a restore."""
     ranges.add(0x1000, 0x2000)
