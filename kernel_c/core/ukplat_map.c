@@ -121,7 +121,7 @@ static void write_page(const struct mapping *op, __vaddr_t vaddr, unsigned level
 
     if (old == 0) {
         vmm_arch_slots_fill(slot, 1, paddr, pte, level);
-        vmm_arch_publish(op->pt);
+        vmm_arch_publish();
     } else {
         vmm_arch_page_replace(op->pt, vaddr, paddr, pte, level);
     }

@@ -85,7 +85,7 @@ static inline int fault(const struct uk_vas *vas, struct uk_vma *vma, __vaddr_t 
     if (status != 0) {
         return give_up(vma, vaddr, level, status);
     }
-    vmm_arch_publish(vas->pt);
+    vmm_arch_publish();
     return 0;
 }
 
@@ -144,7 +144,7 @@ static __attribute__((noinline)) size_t map_fewer(struct uk_vma *vma, __vaddr_t 
  * Map as many pages of the run, which receives their number, as there are empty slots and
  * consecutive memory for. -EEXIST: something is at the first.
  */
-static inline int run_map(struct uk_vma *vma, struct run *run)
+static inline __attribute__((always_inline)) int run_map(struct uk_vma *vma, struct run *run)
 {
     __pte_t *slots;
     int status = vmm_arch_slot(vma->vas->pt, run->vaddr, run->level, &slots);
@@ -191,37 +191,52 @@ static __attribute__((noinline)) int prefault_smaller(struct uk_vma *vma, __vadd
 }
 
 /*
- * Make pages present from *vaddr on, in the size asked for, or in the largest that memory allows:
- * at least one of them. *vaddr receives where the next one starts.
+ * Make pages present from vaddr on, in the size asked for, or in the largest that memory allows:
+ * at least one of them. *next receives where the next one starts.
  */
-static inline int prefault_run(struct uk_vma *vma, __vaddr_t *vaddr, __vaddr_t end)
+static inline __attribute__((always_inline)) int prefault_run(struct uk_vma *vma, __vaddr_t vaddr,
+                                                              __vaddr_t end, __vaddr_t *next)
 {
-    unsigned level = vma->page_lvl < 0 ? largest_level(*vaddr, end) : (unsigned)vma->page_lvl;
-    struct run run = run_of(vma, *vaddr, end, level);
+    unsigned level = vma->page_lvl < 0 ? largest_level(vaddr, end) : (unsigned)vma->page_lvl;
+    struct run run = run_of(vma, vaddr, end, level);
     int status = run_map(vma, &run);
 
     if (status != 0) {
-        return prefault_smaller(vma, *vaddr, end, level, status, vaddr);
+        return prefault_smaller(vma, vaddr, end, level, status, next);
     }
-    *vaddr = run_end(&run);
+    *next = run_end(&run);
     return 0;
+}
+
+/* What one run has left of a range. */
+static __attribute__((noinline)) int prefault_rest(struct uk_vma *vma, __vaddr_t vaddr,
+                                                   __vaddr_t end)
+{
+    int status = 0;
+
+    while (vaddr < end && status == 0) {
+        if (!vma->ops->fault_takes_runs) {
+            vmm_arch_publish(); /* its handler may look at the pages before */
+        }
+        status = prefault_run(vma, vaddr, end, &vaddr);
+    }
+    return status;
 }
 
 int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
 {
     __vaddr_t end = vaddr + len;
-    int status = 0;
+    __vaddr_t next;
+    int status;
 
     if (vma->ops->fault == NULL || !is_permitted(vma, UK_VMA_FAULT_SOFT)) {
         return 0;
     }
-    while (vaddr < end && status == 0) {
-        status = prefault_run(vma, &vaddr, end);
-        if (!vma->ops->fault_takes_runs) {
-            vmm_arch_publish(vma->vas->pt); /* its handler may look at the pages before */
-        }
+    status = prefault_run(vma, vaddr, end, &next);
+    if (status == 0 && next < end) {
+        status = prefault_rest(vma, next, end);
     }
-    vmm_arch_publish(vma->vas->pt);
+    vmm_arch_publish();
     return status;
 }
 

@@ -131,7 +131,7 @@ static inline void enter(struct uk_vas *vas, struct uk_vma *vma, struct uk_vma *
 }
 
 /* Unmap and drop a new VMA. */
-static void discard(struct uk_vma *vma)
+static __attribute__((noinline)) void discard(struct uk_vma *vma)
 {
     if (vma->ops->unmap != NULL) {
         (void)vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
@@ -140,7 +140,7 @@ static void discard(struct uk_vma *vma)
 }
 
 /* Prefault these offsets of a new VMA; when that fails nothing of it stays. */
-static __attribute__((noinline)) int populate(struct uk_vma *vma, __sz from, __sz to)
+static inline int populate(struct uk_vma *vma, __sz from, __sz to)
 {
     int status = vma_prefault(vma, vma->start + from, to - from);
 

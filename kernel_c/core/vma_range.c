@@ -199,6 +199,20 @@ static void merge_range(const struct range *range)
     }
 }
 
+/* Unmap all of a VMA, and drop it. */
+static inline int unmap_vma(struct uk_vma *vma)
+{
+    int status = 0;
+
+    if (vma->ops->unmap != NULL) {
+        status = vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
+    }
+    if (status == 0) {
+        vma_drop(vma);
+    }
+    return status;
+}
+
 static int unmap(struct range *range)
 {
     int status = cut_ends(range);
@@ -207,14 +221,11 @@ static int unmap(struct range *range)
         return status;
     }
     while (status == 0 && range->first != NULL && range->first->start < range->end) {
-        struct uk_vma *vma = range->first;
+        struct uk_vma *above = vma_above(range->first);
 
-        if (vma->ops->unmap != NULL) {
-            status = vma->ops->unmap(vma, vma->start, uk_vma_len(vma));
-        }
+        status = unmap_vma(range->first);
         if (status == 0) {
-            range->first = vma_above(vma);
-            vma_drop(vma);
+            range->first = above;
         }
     }
     if (status != 0) {
@@ -230,15 +241,27 @@ int vma_range_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len)
     return unmap(&range);
 }
 
-int uk_vma_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags)
+static __attribute__((noinline)) int unmap_others(struct uk_vas *vas, __vaddr_t vaddr, __sz len,
+                                                  unsigned long flags)
 {
     struct range range;
+    int status = validate(vas, vaddr, len, flags, &range);
+
+    return status != 0 ? status : unmap(&range);
+}
+
+/* Mostly the range is that of one VMA: then it is in order, and nothing is to be cut. */
+int uk_vma_unmap(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags)
+{
+    struct uk_vma *vma;
     int status;
 
     lock_acquire(&vas->lock);
-    status = validate(vas, vaddr, len, flags, &range);
-    if (status == 0) {
-        status = unmap(&range);
+    vma = vma_from(vas, vaddr);
+    if (vma != NULL && vma->start == vaddr && uk_vma_len(vma) == len) {
+        status = unmap_vma(vma);
+    } else {
+        status = unmap_others(vas, vaddr, len, flags);
     }
     lock_release(&vas->lock);
     return status;

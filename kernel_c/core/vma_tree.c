@@ -110,6 +110,16 @@ static inline uintptr_t lean(const struct vma_node *node, unsigned side)
     return side == ABOVE ? node->parent + 1 : node->parent - 1;
 }
 
+/* The same where that side has become higher: then it leans to one side itself. */
+static inline __attribute__((always_inline)) void raise(struct vma_tree *tree, struct vma_node *top,
+                                                        unsigned side)
+{
+    if (vma_node_balance(top->child[side]) == HEAVY(side))
+        rotate(tree, top, side, EVEN, EVEN);
+    else
+        rotate_double(tree, top, side);
+}
+
 /* The subtree at node, which is not the root, has become one level higher. */
 static void rebalance_grown(struct vma_tree *tree, struct vma_node *node)
 {
@@ -120,7 +130,10 @@ static void rebalance_grown(struct vma_tree *tree, struct vma_node *node)
         uintptr_t link = lean(parent, side);
 
         if ((link & BALANCE_MASK) == TOO_FAR) {
-            rebalance(tree, parent, side);
+            if (side == ABOVE)
+                raise(tree, parent, ABOVE);
+            else
+                raise(tree, parent, BELOW);
             return;
         }
         parent->parent = link;

@@ -180,11 +180,6 @@ paddr_t vmm_arch_ram_address(const void *va)
 
 /* ---- pages ---- */
 
-bool vmm_arch_pa_valid(paddr_t pa, size_t len)
-{
-    return range_in(pa, len, 0, PTE_ADDRESS + PAGE_SIZE);
-}
-
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr)
 {
     return attributes_encode(ctx, attr);

@@ -103,6 +103,6 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
         return -ENOMEM;
     }
     map_commit(&op, context_root(context), context->arch.root_level, va, end, pa, true);
-    tlb_publish(context);
+    tlb_publish();
     return 0;
 }

@@ -68,7 +68,7 @@ static int split_block(struct uk_pagetable *context, pte_t *entry, unsigned leve
     dsb_ishst();
     pte_make(entry, pte_table(table_address(table)));
     frames_follow(pte_address(block), level);
-    tlb_publish(context);
+    tlb_publish();
     return 0;
 }
 
@@ -143,7 +143,7 @@ void mmu_replace(struct uk_pagetable *context, vaddr_t va, pte_t leaf)
     unsigned level;
 
     leaf_replace(context, leaf_entry(context, va, &level), leaf, va);
-    tlb_publish(context);
+    tlb_publish();
 }
 
 /* True when the leaf became valid and so has to be published. */
@@ -228,7 +228,7 @@ int mmu_protect(struct uk_pagetable *context, vaddr_t va, vaddr_t end, pte_t att
     }
     tlb_flush(&gather);
     if (made) {
-        tlb_publish(context);
+        tlb_publish();
     }
     return 0;
 }

@@ -82,7 +82,7 @@ int vmm_arch_pages_join(void *ctx, vaddr_t va, paddr_t pa, struct frame_runs *ru
         move_pages(table, pa, runs);
     }
     pte_make(entry, pte_leaf(pa, table[0] & ~(PTE_ADDRESS | PTE_PAGE), BLOCK_LEVEL));
-    tlb_publish(ctx);
+    tlb_publish();
     table_free(table);
     return 0;
 }

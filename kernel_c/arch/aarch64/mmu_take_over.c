@@ -38,6 +38,6 @@ bool mmu_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vadd
     ASSERT(live->arch.root_level == staging->arch.root_level);
     /* The tables are visible before a walk can reach them: whoever filled them has published them. */
     all = take_over(context_root(live), context_root(staging), live->arch.root_level, va, end);
-    tlb_publish(live);
+    tlb_publish();
     return all;
 }

@@ -99,7 +99,7 @@ void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, 
     }
 }
 
-void vmm_arch_publish(const void *ctx)
+void vmm_arch_publish(void)
 {
-    tlb_publish(ctx);
+    tlb_publish();
 }

@@ -51,6 +51,18 @@ static inline void invalidate(const struct tlb_gather *gather, unsigned count, b
     }
 }
 
+/*
+ * Instructions behind this one, on this CPU, that are already fetched or whose addresses are
+ * translated must be so again (D8.17.6). For an address space that is not active the change of
+ * TTBR0, and for EL0 the exception return, would do; the kernel may use both at once.
+ */
+static inline void synchronize(const struct uk_pagetable *context)
+{
+    if (cpu_this()->active == context || context_is_kernel(context)) {
+        isb();
+    }
+}
+
 void tlb_flush(const struct tlb_gather *gather)
 {
     const struct uk_pagetable *context = gather->context;
@@ -69,7 +81,7 @@ void tlb_flush(const struct tlb_gather *gather)
     }
     invalidate(gather, count, kernel, tag);
     dsb_ish();
-    tlb_synchronize(context);
+    synchronize(context);
 }
 
 void tlb_flush_asid(asid_tag_t tag)

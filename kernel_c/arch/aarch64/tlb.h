@@ -36,18 +36,6 @@ static inline void tlb_gather_add(struct tlb_gather *gather, vaddr_t va)
     gather->count++;
 }
 
-/*
- * Instructions behind this one, on this CPU, that are already fetched or whose addresses are
- * translated must be so again (D8.17.6). For an address space that is not active the change of
- * TTBR0, and for EL0 the exception return, would do; the kernel may use both at once.
- */
-static inline void tlb_synchronize(const struct uk_pagetable *context)
-{
-    if (cpu_this()->active == context || context_is_kernel(context)) {
-        isb();
-    }
-}
-
 /* When it returns, no CPU uses what was gathered any more. */
 void tlb_flush(const struct tlb_gather *gather);
 
@@ -64,12 +52,13 @@ void tlb_flush_va(vaddr_t va);
 
 /*
  * New entries become usable: after this a walk, by any CPU, sees what pte_make() stored. An
- * invalid entry is never cached, so no TLBI is needed.
+ * invalid entry is never cached, so no TLBI is needed. Whoever makes entries mostly uses them: to
+ * find out whether this CPU translates for the context at all would cost more than the ISB.
  */
-static inline void tlb_publish(const struct uk_pagetable *context)
+static inline void tlb_publish(void)
 {
     dsb_ishst();
-    tlb_synchronize(context);
+    isb();
 }
 
 #endif

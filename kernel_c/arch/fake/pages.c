@@ -5,13 +5,6 @@
 
 /* Pages: map, cut, unmap, set attributes. Order and cost do not matter here; results do. */
 
-bool vmm_arch_pa_valid(paddr_t pa, size_t len)
-{
-    const paddr_t end = (paddr_t)1 << (PT_FRAME_BITS + PAGE_SHIFT);
-
-    return len != 0 && pa < end && len <= end - pa;
-}
-
 __pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level)
 {
     return entry_load(leaf_entry(ctx, va, level));
@@ -72,9 +65,9 @@ void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, 
     }
 }
 
-void vmm_arch_publish(const void *ctx)
+void vmm_arch_publish(void)
 {
-    (void)ctx; /* this CPU looks at its tables at every access */
+    /* This CPU looks at its tables at every access. */
 }
 
 static bool is_empty(const struct uk_pagetable *context, vaddr_t va, vaddr_t end)

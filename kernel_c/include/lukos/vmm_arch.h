@@ -103,8 +103,11 @@ void vmm_arch_sync_code(paddr_t pa, size_t len);
  * of 2M, 2 of 1G. Arguments are in order: the VMAs have seen to that.
  */
 
-/* True when descriptors can hold the addresses of all pages of [pa, pa + len). */
-bool vmm_arch_pa_valid(paddr_t pa, size_t len);
+/* True when descriptors can hold the addresses of all pages of [pa, pa + len), at least one. */
+static inline bool vmm_arch_pa_valid(paddr_t pa, size_t len)
+{
+    return len - 1 < PT_PADDR_END && pa <= PT_PADDR_END - len;
+}
 
 /* The descriptor, without address, of memory of these attributes (PAGE_ATTR_*); 0: impossible. */
 __pte_t vmm_arch_pte(const void *ctx, unsigned long attr);
@@ -119,7 +122,7 @@ __pte_t vmm_arch_pte(const void *ctx, unsigned long attr);
 int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot);
 size_t vmm_arch_slots_empty(const __pte_t *slot, vaddr_t va, unsigned level, size_t most);
 void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, unsigned level);
-void vmm_arch_publish(const void *ctx);
+void vmm_arch_publish(void);
 
 /* Map a range with pages up to the largest level. All or nothing: -EEXIST, -ENOMEM. */
 int vmm_arch_pages_map(void *ctx, vaddr_t va, paddr_t pa, size_t len, __pte_t pte,

@@ -27,6 +27,7 @@ struct ukarch_pagetable {
 #define PT_PTES_PER_LEVEL 512
 #define PT_Lx_PTES(lvl) PT_PTES_PER_LEVEL
 #define PT_MAP_LEVEL_MAX (PT_LEVELS - 2)
+#define PT_PADDR_END 0x0001000000000000UL /* descriptors refer to what is below */
 #define PT_Lx_IDX(vaddr, lvl) (((vaddr) >> PAGE_Lx_SHIFT(lvl)) & (PT_PTES_PER_LEVEL - 1))
 
 #define PT_Lx_PTE_INVALID(lvl) 0x0UL

@@ -32,6 +32,7 @@ struct ukarch_pagetable {
 #define PT_FRAME_ROTATION 13
 #define PT_ABSENT (1UL << 59)
 #define PT_TABLE (1UL << 63)
+#define PT_PADDR_END (1UL << (PT_FRAME_BITS + 12))
 
 static inline __paddr_t ukarch_pte_paddr(__pte_t pte)
 {
