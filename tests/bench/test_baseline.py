@@ -21,7 +21,7 @@ from harness.report.producer import producer
 
 BASELINE = Path(__file__).parent / "baseline.json"
 REWRITE = "python -m harness bench --write-baseline tests/bench/baseline.json"
-NOT_MET = {"unmap page", "populate 2M block", "populate 1G dma"}
+NOT_MET = {"populate 2M block"}
 
 
 def test_counts_are_those_committed(release: ElfImage, measured: Figures) -> None:

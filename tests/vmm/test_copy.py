@@ -231,7 +231,7 @@ def test_new_code_region_holds_no_stale_instructions(small_vmm):
         small_vmm.create(space, PAGE, "RX")
     pa = small_vmm.regions(space)[0].pa
     assert [event.operand for event in trace.named("ic ivau")] == lines(pa, PAGE)
-    assert trace.script[-3:] == ["dsb ishst", "make 1", "dsb ishst"]
+    assert trace.script[-4:] == ["dsb ishst", "make 1", "dsb ishst", "isb"]
 
 
 def test_large_code_is_invalidated_at_once(small_vmm):

@@ -24,7 +24,7 @@ int ukarch_paddr_range_isvalid(__paddr_t start, __sz len)
 {
     __paddr_t last = start + len - (len != 0);
 
-    return last >= start && last < PTE_ADDRESS + PAGE_SIZE;
+    return last >= start && last < PT_PADDR_END;
 }
 
 int ukarch_paddr_isvalid(__paddr_t addr)
