@@ -324,6 +324,47 @@ case wrong_\name
     .endm
     pair    entry_of_one_space
 
+/* What is seen before the last step is anyone's guess, and must not be kept. */
+    .macro  unmap_with_a_use_between taken
+    use     0x1000
+    entry   user_l3, 1, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x1000
+    use     0x1000
+    .if     \taken
+    dsb     ish
+    .endif
+    look    0x1000
+    .endm
+    pair    unmap_with_a_use_between
+
+    .macro  unlink_with_a_use_between taken
+    use     0x400000
+    entry   user_l2, 2, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000
+    use     0x400000
+    .if     \taken
+    dsb     ish
+    .endif
+    look    0x400000
+    .endm
+    pair    unlink_with_a_use_between
+
+    .macro  kernel_unmap_with_a_use_between taken
+    use     WINDOW
+    entry   window_l3, 0, 0
+    dsb     ishst
+    tlbi_va vaae1is, WINDOW
+    dsb     ish
+    use     WINDOW
+    .if     \taken
+    isb
+    .endif
+    look    WINDOW
+    .endm
+    pair    kernel_unmap_with_a_use_between
+
 /* What a load from x0 gives. */
 case load
     adr     x20, 9f
