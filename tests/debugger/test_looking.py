@@ -45,7 +45,7 @@ def idle(debugger, say):
         ("(enum frame_purpose)2", "FRAME_TABLE"),
         ('"text"', '"text"'),
         ("FRAME_MAX_ORDER + 1", "19"),
-        ("sizeof(pool.free) / sizeof(pool.free[0])", "19"),
+        ("sizeof(prop_name) / sizeof(prop_name[0])", "4"),
         ("&spaces.last_id == (void *)&spaces.last_id", "1"),
         ("(char *)&spaces.last_id - (char *)&spaces > 0", "1"),
         ("*&spaces.last_id", "1"),
