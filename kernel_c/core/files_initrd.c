@@ -22,7 +22,8 @@ static int open_new(const char *path)
 {
     int fd = file_open(path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE);
 
-    if (fd == -EEXIST && file_unlink(path) == 0) {
+    if (fd == -EEXIST) {
+        (void)file_unlink(path);
         fd = file_open(path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE);
     }
     return fd;

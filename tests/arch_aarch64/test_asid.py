@@ -125,6 +125,22 @@ def test_released_asid_comes_back_after_its_tlbi(small_vmm):
     assert activate(vmm, vmm.space()) != asid
 
 
+@pytest.mark.parametrize(("asid", "hint"), [(1, 256), (1, 40), (70, 256), (70, 71), (70, 200), (255, 3)])
+def test_the_only_free_asid_is_found_from_anywhere(narrow, asid, hint):
+    """Before or behind the place where the search goes on, in the same word or another: no roll-over."""
+    asids = narrow.kernel.variable("asids")
+    asids.hint = asid
+    old = narrow.space()
+    assert activate(narrow, old) == asid
+    narrow.activate(None)
+    nearly_use_up(narrow, left=0)
+    asids.hint = hint
+    assert narrow.kernel.vmm_address_space_destroy(old) == 0
+    before = generation(narrow)
+    assert activate(narrow, narrow.space()) == asid
+    assert generation(narrow) == before
+
+
 # -- roll-over ----------------------------------------------------------------------------------------------
 
 

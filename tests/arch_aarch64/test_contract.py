@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.vmm import BLOCK_1G, BLOCK_2M, PAGE, PROPS
+from tests.support.vmm import BLOCK_1G, BLOCK_2M, KERNEL_BASE, PAGE, PROPS
 
 WINDOW = 0xFFFF_FFC0_0000_0000
 BOOT_WINDOW = 0xFFFF_FFFF_C000_0000
@@ -275,3 +275,69 @@ def test_kernel_memory_is_known(kernel):
         assert kernel.vmm_arch_kernel_access(constant, 8, write) != write
         assert not kernel.vmm_arch_kernel_access(data, 0, write)
         assert not kernel.vmm_arch_kernel_access(ram, kernel.machine.memory.size + 1, write)
+
+
+def test_a_context_without_an_address_space_has_no_free_ranges(vmm):
+    """Who has what in it is not known."""
+    made = vmm.kernel.vmm_arch_context_create(None)
+    assert not vmm.kernel.vmm_arch_get_free_range(made, PAGE)
+    vmm.kernel.vmm_arch_context_destroy(made)
+
+
+@pytest.mark.parametrize("va", [BLOCK_2M, 0, HUGE])
+@pytest.mark.parametrize(("prop", "pa"), [(4, PA), ((1 << 32) - 1, PA), (2, PA + 8), (4, PA + 8)])
+def test_no_property_and_no_page_are_told_first(vmm, context, va, prop, pa):
+    """Whatever else is wrong: EINVAL, and nothing has changed."""
+    before = tables(vmm)
+    assert vmm.kernel.vmm_arch_map(context, prop, va, pa, PAGE) == -vmm.kernel.EINVAL
+    assert tables(vmm) == before
+
+
+def test_addresses_of_the_other_half_have_no_memory(vmm, context):
+    """Nor has anything between the halves."""
+    kernel, space_va = vmm.kernel, BLOCK_2M
+    assert kernel.vmm_arch_map(context, vmm.props["RW"], space_va, PA, PAGE) == 0
+    text = kernel.function("vmm_arch_v2p").address
+    assert kernel.vmm_arch_v2p(context, space_va) == PA
+    assert kernel.vmm_arch_v2p(None, text)
+    for va in (text, vmm.user_end, vmm.user_end + space_va, HUGE):
+        assert not kernel.vmm_arch_v2p(context, va)
+    for va in (space_va, 0, vmm.user_end, KERNEL_BASE - PAGE):
+        assert not kernel.vmm_arch_v2p(None, va)
+
+
+@pytest.mark.parametrize("half", ["user", "kernel"])
+def test_ranges_are_valid_in_their_half(vmm, context, half):
+    """From the first page that can be mapped to the last; nothing empty, nothing that wraps."""
+    target = context if half == "user" else vmm.kernel.variable("kernel_context")
+    low, high = (PAGE, vmm.user_end) if half == "user" else (WINDOW, BOOT_WINDOW)
+    valid = vmm.kernel.vmm_arch_range_valid
+    for va, size in ((low, PAGE), (low, high - low), (high - PAGE, PAGE)):
+        assert valid(target, va, size)
+    for va, size in ((low, 0), (low - PAGE, PAGE), (low, high - low + 1), (high, PAGE), (low, HUGE)):
+        assert not valid(target, va, size)
+
+
+def test_what_is_not_to_be_accessed_may_be_told_so_again(vmm, context, space):
+    """NO_ACCESS over NO_ACCESS: entries stay as they are, to the bit."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    assert kernel.vmm_arch_map(context, vmm.props["NO_ACCESS"], at, PA, 3 * PAGE) == 0
+    assert kernel.vmm_arch_map(context, vmm.props["NO_ACCESS"], at + BLOCK_2M, PA, BLOCK_2M) == 0
+    before = tables(vmm)
+    assert kernel.vmm_arch_protect(context, vmm.props["NO_ACCESS"], at, 2 * BLOCK_2M) == 0
+    assert tables(vmm) == before
+    assert kernel.vmm_arch_protect(context, vmm.props["RW"], at, 2 * BLOCK_2M) == 0
+    assert [leaf.pa for leaf in kernel.tables(space).leaves()] == [PA, PA + PAGE, PA + 2 * PAGE, PA]
+
+
+@pytest.mark.parametrize("pages", [(), (7,), range(1, 512), range(512)], ids=["none", "one", "511", "unlike"])
+def test_pages_that_are_no_block_are_not_joined(vmm, context, pages):
+    """A table is missing, not full, or one of its pages has other rights: ENOENT, and nothing changes."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    for page in pages:
+        assert kernel.vmm_arch_map(context, vmm.props["RW"], at + page * PAGE, PA + page * PAGE, PAGE) == 0
+    if len(pages) == 512:
+        assert kernel.vmm_arch_protect(context, vmm.props["RO"], at + 9 * PAGE, PAGE) == 0
+    before = tables(vmm)
+    assert kernel.vmm_arch_pages_join(context, at, PA, None) == -kernel.ENOENT
+    assert tables(vmm) == before

@@ -155,6 +155,16 @@ def test_exception_with_little_stack_left_is_an_overflow_too(kernel):
         kernel.memset(kernel.cast(KERNEL_BASE, "void *"), 0, 64)
 
 
+@pytest.mark.parametrize("vector", [4, 5, 6, 7])
+def test_every_kind_of_exception_looks_at_the_stack(kernel, vector):
+    """An interrupt that finds little of it is an overflow like any other."""
+    machine = kernel.machine
+    machine.sysreg["ELR_EL1"] = kernel.function("vmm_last_error").address
+    machine.registers["sp"] = kernel.image.symbols["stack_guard"].address + PAGE + 128
+    error = start_at(kernel, machine.sysreg["VBAR_EL1"] + 128 * vector)
+    assert "kernel stack overflow" in str(error)
+
+
 def test_exception_with_enough_stack_left_is_what_it_is(kernel):
     """16K below the top is not the guard page."""
     machine = kernel.machine
@@ -200,6 +210,28 @@ def test_whatever_a_program_does_comes_back(kernel, vmm, space, instruction, sto
     assert exit.stop == getattr(kernel, stop)
     if stop == "USER_FAULT":
         assert (exit.access, exit.permission, exit.address) == (kernel.USER_READ, 0, 0x5000)
+
+
+@pytest.mark.parametrize("status", [0b000101, 0b001101, 0b010000, 0b100001])
+@pytest.mark.parametrize("ec", [0x20, 0x24], ids=["fetch", "data"])
+def test_only_missing_pages_and_rights_are_faults_of_a_program(kernel, vmm, space, ec, status):
+    """External aborts and alignment are something else (FSC of ESR_EL1, D24.2.40)."""
+    machine, code = kernel.machine, vmm.create(space, PAGE, "RX")
+    vmm.activate(space)
+    syndrome = ec << 26 | 1 << 25 | status
+
+    def abort(_machine):
+        machine.sysreg["ELR_EL1"], machine.sysreg["SPSR_EL1"] = code, machine.registers["pstate"]
+        machine.sysreg["ESR_EL1"], machine.sysreg["FAR_EL1"] = syndrome, 0x5000
+        machine.set_pstate(0x3C5)
+        machine.registers["pc"] = machine.sysreg["VBAR_EL1"] + 128 * 8
+
+    watch = machine.on_address(code, abort)
+    exit, _ = vmm.run_user(code)
+    watch.remove()
+    fault = status >> 2 in (1, 3)
+    assert exit.stop == (kernel.USER_FAULT if fault else kernel.USER_OTHER)
+    assert exit.syndrome == syndrome
 
 
 def test_programs_cannot_choose_their_exception_level(kernel, vmm, space):

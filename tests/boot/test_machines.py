@@ -43,6 +43,16 @@ def test_every_way_in_ends_at_el1(boot_kernel, entry_el, cpu, dtb_in_x0):
 
 
 @pytest.mark.parametrize(
+    ("features", "has_counters"), [(0x1030_5106, True), (0x1030_5006, False), (0x1030_5F06, False)]
+)
+def test_counters_are_left_to_el1_if_there_are_any(boot_kernel, features, has_counters):
+    """MDCR_EL2.HPMN is their number; PMUVer is 0 or 0xF where no architected PMU is (D24.2.59)."""
+    kernel = boot_kernel(entry_el=2, ram_size=64 * M, id_registers={"ID_AA64DFR0_EL1": features})
+    assert (kernel.machine.sysreg["MDCR_EL2"] & 31 != 0) == has_counters
+    assert works(kernel)
+
+
+@pytest.mark.parametrize(
     "size", [16 * M, 64 * M, 100 * M, 101 * M + 5 * PAGE, 256 * M, 1023 * M, 3 << 30, 5 << 30]
 )
 def test_any_size_of_memory_is_used(boot_kernel, size):

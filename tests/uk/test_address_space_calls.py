@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.kernel.inject import fail_nth
 from tests.support.vmm import PAGE
 from tests.uk.driver import DONTNEED, NONE, USER_BASE, status_name
 
@@ -49,6 +50,18 @@ def test_copies_go_on_from_one_vma_to_the_next(vas, both_ways, kinds):
     assert both_ways(VA + 8, 2 * PAGE - 8) == ("OK", "OK")
     assert both_ways(VA + 8, 2 * PAGE) == ("EFAULT", "EFAULT")
     assert len(vas.present(VA, 2 * PAGE)) == 2
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_copy_for_which_there_is_no_memory_does_nothing(vas, both_ways, missing):
+    """In the first of two VMAs or in the second: ENOMEM, and what is there stays."""
+    for page in range(2):
+        vas.map("anon", PAGE, at=VA + page * PAGE, name=page)
+    there = VA + (1 - missing) * PAGE
+    vas.store(there, 77)
+    with fail_nth(vas.kernel, ("frames_alloc",), 1):
+        assert both_ways(VA, 2 * PAGE) == ("ENOMEM", "OK")
+    assert vas.load(there) == 77
 
 
 def test_a_page_that_is_not_present_has_no_address(vas):

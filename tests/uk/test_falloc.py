@@ -129,6 +129,7 @@ def test_a_range_may_be_all_there_is(fa):
 def test_what_makes_no_sense_is_refused(fa):
     """No frames, an empty range, and frames that nobody allocated."""
     assert fa.falloc(0)[0] == fa.in_range(0, 0, TOP)[0] == fa.in_range(1, TOP, 0)[0] == "EINVAL"
+    assert fa.in_range(1 << 20, TOP, 0)[0] == fa.in_range(1 << 20, RAM, RAM)[0] == "EINVAL"
     assert fa.ffree(RAM_END, 1) == fa.ffree(8, 1) == fa.ffree(RAM + 0x200_0000, 0) == "EINVAL"
     assert fa.ffree(0x0900_0000, 1) == fa.ffree(RAM, 1) == "EINVAL"
 

@@ -307,3 +307,22 @@ def test_memcpy_ends_at_the_byte_that_faults(vas, pages):
     back = kernel.buffer(4 * PAGE, align=PAGE)
     assert kernel.uk_nofault_memcpy(back, pages + PAGE, 4 * PAGE, CONTINUE) == 3 * PAGE
     assert kernel.read(None, back, 4 * PAGE) == data[:PAGE] + bytes(PAGE) + bytes(PAGE) + data[:PAGE]
+
+
+def test_a_byte_that_is_written_meanwhile_is_not_lost(vas):
+    """uk_nofault_probe_rw() stores what it has read; when another CPU was quicker it tries again."""
+    va = vas.map("anon", PAGE)
+    vas.store(va, 1)
+    machine, pa, tries = vas.kernel.machine, vas.pa(va), []
+    exclusive_store = vas.kernel.function("arch_nofault_touch").address + 8
+
+    def write(_machine):
+        tries.append(machine.memory.read(pa, 1))
+        if len(tries) == 1:
+            machine.memory.write(pa, b"\2")
+
+    watch = machine.on_address(exclusive_store, write)
+    assert vas.can_write(va) == 1
+    watch.remove()
+    assert tries == [b"\1", b"\2"]
+    assert vas.load(va) == 2

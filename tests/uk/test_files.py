@@ -216,6 +216,27 @@ def test_path_in_a_mapping_of_a_file(kernel, files):
     assert kernel.file_unlink(kernel.cast(va, "char *")) == 0
 
 
+@pytest.mark.parametrize("now", ["closed", "another file"])
+def test_a_descriptor_given_to_another_meanwhile_keeps_its_position(kernel, files, now):
+    """Another CPU closes it, and opens a file with its number, while bytes are copied from the first."""
+    content = pattern(PAGE)
+    fd, other = files.make("/f", content), files.make("/g", content)
+    descriptor, theirs = (kernel.variable("files").opened[each - 3] for each in (fd, other))
+    files.seek(fd, 0)
+    first = descriptor.file
+
+    def change(_machine):
+        descriptor.file = theirs.file if now == "another file" else None
+        descriptor.position = 5
+
+    watch = kernel.machine.on_address(kernel.function("uk_nofault_memcpy").address, change)
+    assert kernel.file_read(fd, files.buffer, 100) == 100
+    watch.remove()
+    assert kernel.read(None, files.buffer, 100) == content[:100]
+    assert descriptor.position == 5
+    descriptor.file = first
+
+
 def test_out_of_memory_at_every_allocation(kernel, files):
     """The call fails, or stops early; what was there stays, and nothing is lost in the end."""
     before = files.frames()

@@ -72,6 +72,14 @@ def test_what_is_no_regular_file_is_left_out(boot_kernel):
     assert '"folder"' not in kernel.console
 
 
+def test_a_link_that_has_the_data_is_the_file(boot_kernel):
+    """Of hard links the archive has one with the content, the last."""
+    archive = entry("a", REGULAR, links=2) + entry("b", REGULAR, b"content", links=2) + trailer()
+    kernel = boot_kernel(initrd=archive)
+    assert Files(kernel).content("/b") == b"content"
+    assert "initrd: 1 files\n" in kernel.console
+
+
 def test_the_later_of_two_files_of_one_name_stays(boot_kernel):
     """As when an archive is unpacked to disk."""
     archive = entry("f", REGULAR, b"first and longer") + entry("./f", REGULAR, b"second") + trailer()

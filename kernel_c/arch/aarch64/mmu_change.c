@@ -18,20 +18,17 @@ pte_t mmu_leaf(const struct uk_pagetable *context, vaddr_t va, unsigned *level)
     return *leaf_entry(context, va, level);
 }
 
-/* Fill a table with what the block maps, a level down. */
+/* Fill a table with what the block maps, a level down. Blocks of the boot are not split. */
 static void table_from_block(pte_t *table, pte_t block, unsigned level)
 {
     pte_t attributes = block & ~(PTE_ADDRESS | PTE_TABLE);
-    struct frame *frame = table_frame(table);
 
     for (unsigned i = 0; i < PTE_ENTRIES; i++) {
         paddr_t pa = pte_address(block) + i * pte_size(level + 1);
 
         table[i] = pte_leaf(pa, attributes, level + 1);
     }
-    if (frame != NULL) {
-        frame->used = PTE_ENTRIES;
-    }
+    table_frame(table)->used = PTE_ENTRIES;
 }
 
 /*
