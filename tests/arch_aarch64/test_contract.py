@@ -341,3 +341,14 @@ def test_pages_that_are_no_block_are_not_joined(vmm, context, pages):
     before = tables(vmm)
     assert kernel.vmm_arch_pages_join(context, at, PA, None) == -kernel.ENOENT
     assert tables(vmm) == before
+
+
+def test_memory_that_is_nobody_s_is_shared_without_a_count(vmm, context):
+    """Of a page that has no record of its own only the entry is copied, without the right to write."""
+    kernel, at = vmm.kernel, 8 * BLOCK_2M
+    own, copy = kernel.frames_alloc(1, 0, kernel.FRAME_PAGE), vmm.space()
+    for page, pa in enumerate((PA, own)):
+        assert kernel.vmm_arch_map(context, vmm.props["RW"], at + page * PAGE, pa, PAGE) == 0
+    assert kernel.vmm_arch_pages_share(copy.vas.pt, context, at, 2 * PAGE, True) == 0
+    assert [(leaf.pa, leaf.prot) for leaf in kernel.tables(copy).leaves()] == [(PA, "r--"), (own, "r--")]
+    assert [kernel.frames_are_shared(pa, 1) for pa in (PA, own)] == [False, True]

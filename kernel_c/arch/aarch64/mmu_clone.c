@@ -57,7 +57,7 @@ static int share_range(pte_t *to, const pte_t *from, unsigned level, vaddr_t va,
 
     for (vaddr_t next; status == 0 && va != end; va = next) {
         unsigned index = pte_index(va, level);
-        bool was_empty = to[index] == 0;
+        bool was_there = to[index] != 0;
 
         next = walk_step(va, end, level);
         if (pte_is_table(from[index], level)) {
@@ -65,7 +65,7 @@ static int share_range(pte_t *to, const pte_t *from, unsigned level, vaddr_t va,
         } else if (from[index] != 0) {
             status = share_leaf(&to[index], from[index], level, owned);
         }
-        made += was_empty && to[index] != 0;
+        made += (to[index] != 0) - was_there;
     }
     walk_count(to, made);
     return status;
