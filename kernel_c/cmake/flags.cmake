@@ -33,7 +33,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   # Else the body of our memset would become a call of memset.
   list(APPEND LUKOS_C_FLAGS -fno-tree-loop-distribute-patterns)
   # The padding before a loop is executed each time, and most loops here are left in their first pass.
-  list(APPEND LUKOS_C_FLAGS -fno-align-loops)
+  list(APPEND LUKOS_C_FLAGS -falign-loops=1)
   if(CMAKE_C_COMPILER_VERSION VERSION_LESS 10)
     message(FATAL_ERROR "${CMAKE_C_COMPILER} is GCC ${CMAKE_C_COMPILER_VERSION}; the kernel needs 10 or later.")
   endif()
