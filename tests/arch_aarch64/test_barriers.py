@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.trace import tracing
 from tests.support.vmm import BLOCK_2M, PAGE, PROPS
+from tests.uk.driver import POPULATE, REPLACE, kernel_vas
 
 FLUSHED = ["dsb ishst", "tlbi vale1is", "dsb ish"]
 
@@ -323,6 +324,25 @@ def test_a_reserved_block_is_cut_without_a_tlbi(small_vmm):
     assert kernel.vmm_arch_map(None, vmm.props["NO_ACCESS"], WINDOW, pa, BLOCK_2M) == 0
     trace = traced(vmm, kernel.vmm_arch_protect, None, vmm.props["RW"], WINDOW, PAGE)
     assert trace.script[:3] == ["fill 512", "dsb ishst", "make 1"]
+
+
+def test_a_live_block_that_is_cut_is_whole_again_when_the_call_returns(small_vmm):
+    """Broken, flushed, a table in its place, and that is published: nobody has to change anything in it."""
+    vmm, kernel = small_vmm, small_vmm.kernel
+    pa = kernel.frames_alloc(512, 9, kernel.FRAME_REGION)
+    assert kernel.vmm_arch_map(None, vmm.props["RW"], WINDOW, pa, BLOCK_2M) == 0
+    trace = traced(vmm, kernel.vmm_arch_pages_cut, kernel.variable("kernel_vas").pt, WINDOW + PAGE)
+    assert trace.script[-3:] == ["make 1", "dsb ishst", "isb"]
+    assert [line for line in trace.script if "tlbi" in line] == ["tlbi vaae1is"]
+
+
+def test_what_takes_the_place_of_others_is_published(small_vmm):
+    """Pages of a VMA are there before others go, and in the live tables before the call returns."""
+    vas = kernel_vas(small_vmm.kernel)
+    at = vas.map("anon", 2 * PAGE, flags=POPULATE)
+    trace = traced(small_vmm, lambda: vas.map("anon", 2 * PAGE, at=at, flags=POPULATE | REPLACE))
+    made = len(trace.script) - trace.script[::-1].index("make 1") - 1
+    assert [line for line in trace.script[made:] if "free" not in line] == ["make 1", "dsb ishst", "isb"]
 
 
 def test_many_kernel_mappings_are_invalidated_with_everything(small_vmm):

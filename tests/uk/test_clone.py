@@ -359,6 +359,18 @@ def test_nothing_to_take_needs_no_tlb_maintenance(vas):
     assert trace.named("tlbi") == []
 
 
+def test_shared_entries_are_visible_before_the_copy_can_run(vas):
+    """Its activation is an ISB, but no DSB. Memory of others comes last here, and nothing is taken away."""
+    vas.unmap(PROBE, PAGE)
+    vas.map("dma", 2 * PAGE, at=VA, pa=0x4000_0000, flags=POPULATE)
+    with tracing(vas.kernel) as trace:
+        copy = vas.clone()
+    assert trace.script[-2].startswith("fill")
+    assert trace.script[-1] == "dsb ishst"
+    copy.run()
+    assert copy.load(VA) is not None
+
+
 def test_copied_page_is_replaced_with_break_before_make(parent):
     """Another output address: break, DSB, TLBI of the page, DSB, make, DSB, ISB."""
     copy = parent.clone()

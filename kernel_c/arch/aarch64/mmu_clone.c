@@ -78,7 +78,7 @@ int vmm_arch_pages_share(void *to, const void *from, vaddr_t va, size_t len, boo
     int status = share_range(context_root(target), context_root(source), source->arch.root_level,
                              va, va + len, owned);
 
-    tlb_publish();
+    dsb_ishst(); /* the target does not run yet: that it will is an ISB's work */
     return status;
 }
 
