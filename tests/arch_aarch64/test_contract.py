@@ -302,7 +302,7 @@ def test_addresses_of_the_other_half_have_no_memory(vmm, context):
     assert kernel.vmm_arch_v2p(None, text)
     for va in (text, vmm.user_end, vmm.user_end + space_va, HUGE):
         assert not kernel.vmm_arch_v2p(context, va)
-    for va in (space_va, 0, vmm.user_end, KERNEL_BASE - PAGE):
+    for va in (space_va, 0, vmm.user_end, text - KERNEL_BASE, KERNEL_BASE - PAGE):
         assert not kernel.vmm_arch_v2p(None, va)
 
 
@@ -343,12 +343,14 @@ def test_pages_that_are_no_block_are_not_joined(vmm, context, pages):
     assert tables(vmm) == before
 
 
-def test_memory_that_is_nobody_s_is_shared_without_a_count(vmm, context):
-    """Of a page that has no record of its own only the entry is copied, without the right to write."""
-    kernel, at = vmm.kernel, 8 * BLOCK_2M
-    own, copy = kernel.frames_alloc(1, 0, kernel.FRAME_PAGE), vmm.space()
-    for page, pa in enumerate((PA, own)):
+def test_only_pages_get_a_reference_more(vmm, context):
+    """Of what has another purpose, or no record, the entry alone is copied; none may be written any more."""
+    kernel, at, copy = vmm.kernel, 8 * BLOCK_2M, vmm.space()
+    own, other = (kernel.frames_alloc(1, 0, purpose) for purpose in (kernel.FRAME_PAGE, kernel.FRAME_OBJECT))
+    pages = [other, 0x0900_0000, own]
+    for page, pa in enumerate(pages):
         assert kernel.vmm_arch_map(context, vmm.props["RW"], at + page * PAGE, pa, PAGE) == 0
-    assert kernel.vmm_arch_pages_share(copy.vas.pt, context, at, 2 * PAGE, True) == 0
-    assert [(leaf.pa, leaf.prot) for leaf in kernel.tables(copy).leaves()] == [(PA, "r--"), (own, "r--")]
-    assert [kernel.frames_are_shared(pa, 1) for pa in (PA, own)] == [False, True]
+    used = [kernel.frame_of(pa)[0].used for pa in (own, other)]
+    assert kernel.vmm_arch_pages_share(copy.vas.pt, context, at, len(pages) * PAGE, True) == 0
+    assert [(leaf.pa, leaf.prot) for leaf in kernel.tables(copy).leaves()] == [(pa, "r--") for pa in pages]
+    assert [kernel.frame_of(pa)[0].used for pa in (own, other)] == [used[0] + 1, used[1]]

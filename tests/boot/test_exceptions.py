@@ -157,12 +157,13 @@ def test_exception_with_little_stack_left_is_an_overflow_too(kernel):
 
 @pytest.mark.parametrize("vector", [4, 5, 6, 7])
 def test_every_kind_of_exception_looks_at_the_stack(kernel, vector):
-    """An interrupt that finds little of it is an overflow like any other."""
+    """An interrupt that finds little of it is an overflow like any other, told before anything is stored."""
     machine = kernel.machine
     machine.sysreg["ELR_EL1"] = kernel.function("vmm_last_error").address
     machine.registers["sp"] = kernel.image.symbols["stack_guard"].address + PAGE + 128
+    stack = machine.registers["sp"]
     error = start_at(kernel, machine.sysreg["VBAR_EL1"] + 128 * vector)
-    assert "kernel stack overflow" in str(error)
+    assert f"kernel stack overflow: SP {stack:#x}" in str(error)
 
 
 def test_exception_with_enough_stack_left_is_what_it_is(kernel):

@@ -128,6 +128,17 @@ def test_destroying_either_first_leaves_the_other(parent):
     assert copy.kernel.frames_check()
 
 
+def test_tables_that_vmas_have_in_common_go_with_the_last_of_them(vas):
+    """The copy counts what each of its tables holds once: none of them stays empty."""
+    for number in range(3):
+        vas.map("anon", PAGE, at=page(number), name=number)
+        vas.store(page(number), number)
+    copy = vas.clone()
+    for number in range(3):
+        copy.unmap(page(number), PAGE)
+        assert len(copy.pages()) == 2 - number
+
+
 def test_address_spaces_are_listed_and_numbered(parent):
     """A copy is an address space like any other."""
     copy = parent.clone()
