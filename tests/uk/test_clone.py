@@ -128,6 +128,16 @@ def test_destroying_either_first_leaves_the_other(parent):
     assert copy.kernel.frames_check()
 
 
+@pytest.mark.parametrize("boundary", [1 << 21, 1 << 30])
+def test_copy_goes_on_in_the_next_table(vas, boundary):
+    """Of one VMA, whichever level of tables ends in it."""
+    at = VA + boundary - PAGE
+    vas.map("anon", 2 * PAGE, at=at)
+    for number in range(2):
+        vas.store(at + number * PAGE, 7 + number)
+    assert vas.clone().words(at, at + PAGE) == [7, 8]
+
+
 def test_tables_that_vmas_have_in_common_go_with_the_last_of_them(vas):
     """The copy counts what each of its tables holds once: none of them stays empty."""
     for number in range(3):
