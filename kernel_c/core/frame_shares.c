@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "lib/assert.h"
 #include "lib/bits.h"
 #include "lukos/frames.h"
 #include "lukos/status.h"
@@ -10,6 +11,7 @@ int frames_share(paddr_t start, size_t count)
     struct frame *head = frame_of(start);
     const struct frame *end = head + count;
 
+    ASSERT(head != NULL);
     for (struct frame *at = head; at < end; at += BIT(at->order)) {
         if (at->used == UINT16_MAX) {
             return -EOVERFLOW;

@@ -76,11 +76,11 @@ static int open_slot(const struct mapping *op, __vaddr_t vaddr, unsigned level, 
         return status;
     }
     *old = vmm_arch_page_at(op->pt, vaddr, &there);
-    if (*old != 0 && there > level) {
+    if (there > level) {
         status = make_room(op, vaddr, level, *old, there);
         return status != 0 ? status : open_slot(op, vaddr, level, slot, old);
     }
-    if (*old == 0 || there < level) {
+    if (there < level) {
         return op->pages.forced ? -EEXIST : SMALLER_PAGES;
     }
     return is_replaceable(op, *old, level) ? 0 : -EEXIST;
@@ -179,16 +179,16 @@ static int map_next(struct mapping *op, __vaddr_t vaddr, __vaddr_t *next)
     return status < 0 ? status : 0;
 }
 
-/* What a mapper has seen is its own to undo. */
+/* Of one page or more. What a mapper has seen is its own to undo. */
 static int map_pages(struct mapping *op)
 {
     struct frame_runs runs = {NULL, NULL};
     __vaddr_t vaddr = op->pages.vaddr;
-    int status = 0;
+    int status;
 
-    while (status == 0 && vaddr != op->pages.end) {
+    do {
         status = map_next(op, vaddr, &vaddr);
-    }
+    } while (status == 0 && vaddr != op->pages.end);
     if (status != 0 && op->mapx == NULL && vaddr != op->pages.vaddr) {
         (void)vmm_arch_pages_unmap(op->pt, op->pages.vaddr, vaddr - op->pages.vaddr,
                                    op->paddr == __PADDR_ANY ? &runs : NULL);

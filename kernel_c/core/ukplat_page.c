@@ -34,10 +34,10 @@ static __pte_t page_at(const struct uk_pagetable *pt, __vaddr_t vaddr, unsigned 
 /* -EFAULT: the size is forced, and there are other pages. */
 static int check_sizes(const struct uk_pagetable *pt, const struct pages *pages)
 {
-    __vaddr_t vaddr = pages->vaddr;
+    __vaddr_t vaddr = pages->forced ? pages->vaddr : pages->end;
     unsigned level;
 
-    while (pages->forced && vaddr < pages->end) {
+    while (vaddr < pages->end) {
         if (page_at(pt, vaddr, &level, &vaddr) != 0 && level != pages->level) {
             return -EFAULT;
         }
@@ -59,6 +59,7 @@ static void hide_page(struct uk_pagetable *pt, __vaddr_t vaddr, unsigned level, 
                           level);
 }
 
+/* One page or more. */
 static int hide_pages(struct uk_pagetable *pt, const struct pages *pages, struct frame_runs *runs)
 {
     __vaddr_t vaddr = pages->vaddr;
@@ -67,7 +68,10 @@ static int hide_pages(struct uk_pagetable *pt, const struct pages *pages, struct
     if (status == 0 && pages->end != vmm_arch_range_end(pt)) {
         status = vmm_arch_pages_cut(pt, pages->end);
     }
-    while (status == 0 && vaddr < pages->end) {
+    if (status != 0) {
+        return status;
+    }
+    do {
         __vaddr_t next;
         unsigned level;
         __pte_t pte = page_at(pt, vaddr, &level, &next);
@@ -76,8 +80,8 @@ static int hide_pages(struct uk_pagetable *pt, const struct pages *pages, struct
             hide_page(pt, vaddr, level, pte, runs);
         }
         vaddr = next;
-    }
-    return status;
+    } while (vaddr < pages->end);
+    return 0;
 }
 
 int ukplat_page_unmap(struct uk_pagetable *pt, __vaddr_t vaddr, unsigned long pages,

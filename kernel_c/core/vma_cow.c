@@ -130,7 +130,7 @@ int vma_cow_own(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end)
     int status = 0;
 
     vma_frames_lock(vma);
-    while (status == 0 && vaddr < end) {
+    do {
         struct piece page = page_at(vma, vaddr);
 
         if (is_shared(page)) {
@@ -138,7 +138,7 @@ int vma_cow_own(struct uk_vma *vma, __vaddr_t vaddr, __vaddr_t end)
         } else {
             vaddr = page.vaddr + page.len;
         }
-    }
+    } while (status == 0 && vaddr < end);
     vma_frames_unlock(vma);
     return status;
 }

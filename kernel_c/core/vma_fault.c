@@ -208,18 +208,18 @@ static inline __attribute__((always_inline)) int prefault_run(struct uk_vma *vma
     return 0;
 }
 
-/* What one run has left of a range. */
+/* What one run has left of a range: a page or more. */
 static __attribute__((noinline)) int prefault_rest(struct uk_vma *vma, __vaddr_t vaddr,
                                                    __vaddr_t end)
 {
-    int status = 0;
+    int status;
 
-    while (vaddr < end && status == 0) {
+    do {
         if (!vma->ops->fault_takes_runs) {
             vmm_arch_publish(); /* its handler may look at the pages before */
         }
         status = prefault_run(vma, vaddr, end, &vaddr);
-    }
+    } while (vaddr < end && status == 0);
     return status;
 }
 

@@ -126,7 +126,7 @@ def test_everything_can_be_had_and_given_back(small_kernel):
         taken = drain(kernel)
         assert sum(count for _, count in taken) == free
         assert kernel.frames_count(kernel.FRAME_FREE) == 0
-        assert kernel.frames_alloc(1, 0, kernel.FRAME_REGION) == 0
+        assert [kernel.frames_alloc(count, 0, kernel.FRAME_REGION) for count in (1, 2, 3, 5)] == [0] * 4
         for start, count in random.Random(0).sample(taken, len(taken)):
             kernel.frames_free(start, count)
     assert free_blocks(kernel) == before
@@ -231,3 +231,11 @@ def test_a_record_says_of_which_frame_it_is(small_kernel):
         assert small_kernel.frame_address(small_kernel.frame_of(pa + 5)) == pa
     for pa in (start.target - 1, end.target, 0, 1 << 63):
         assert not small_kernel.frame_of(pa)
+
+
+@pytest.mark.parametrize("number", [0, 1, 6])
+def test_memory_may_begin_at_any_page(small_kernel, number):
+    """Records without a block are of nobody's frames, however far below the first one a block would begin."""
+    kernel, base = small_kernel, 0x4000_0000 + PAGE
+    kernel.frames_init(base, base + 7 * PAGE, kernel.buffer(bytes(7 * kernel.sizeof("struct frame")), 16))
+    assert kernel.frames_run(base + number * PAGE, 1, False) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import GuestPanic
+from harness import GuestPanic, Kernel
 from tests.support.vmm import PAGE
 
 NOT_START = "not the start of an allocation"
@@ -162,3 +162,24 @@ def test_a_run_of_what_is_free_panics(small_kernel, at):
     small_kernel.frames_free(row[at], 1)
     with pytest.raises(GuestPanic, match=f"release of 0x{row[at]:x}: double free"):
         release(small_kernel, row[0], 4)
+
+
+def test_an_empty_run_releases_nothing(small_kernel):
+    """The next run starts where it did."""
+    kernel = small_kernel
+    frame = kernel.frame_of(kernel.frames_alloc(1, 0, kernel.FRAME_PAGE))
+    before = kernel.frames_count(kernel.FRAME_FREE)
+    assert int(kernel.frames_free_pages(frame, frame)) == int(frame)
+    assert not kernel.frames_claim(kernel.frame_address(frame) + PAGE, 0)
+    assert kernel.frames_count(kernel.FRAME_FREE) == before
+
+
+def test_the_last_of_an_odd_number_of_frames_has_no_buddy(kernel_elf):
+    """A page at the end of memory comes back where there is nothing behind it to merge with."""
+    with Kernel(kernel_elf, ram_size=(64 << 20) + PAGE) as kernel:
+        last = kernel.machine.memory.end - PAGE
+        before = kernel.frames_count(kernel.FRAME_FREE)
+        assert kernel.frames_claim(last, 1)
+        assert release(kernel, last, 1) == 1
+        assert kernel.frames_count(kernel.FRAME_FREE) == before
+        assert kernel.frames_check()

@@ -126,3 +126,22 @@ def test_check_finds_a_shared_allocation_of_several_blocks(small_kernel):
     assert kernel.frames_check()
     kernel.frame_of(pa)[0].used = 1
     assert not kernel.frames_check()
+
+
+def test_no_frames_have_no_references(block):
+    """Nothing is counted, split or shared in an empty range, whatever is known of its first frame."""
+    kernel, pa = block
+    assert kernel.frames_share(pa, 8) == 0
+    before = bytes(kernel.frame_of(pa).target)
+    assert kernel.frames_share(pa, 0) == 0
+    kernel.frames_split(pa, 0, 0)
+    assert not kernel.frames_are_shared(pa, 0)
+    assert bytes(kernel.frame_of(pa).target) == before
+
+
+def test_what_a_table_counts_are_no_references(small_kernel):
+    """Its entries: only pages are shared."""
+    kernel = small_kernel
+    pa = kernel.frames_alloc(1, 0, kernel.FRAME_TABLE)
+    kernel.frame_of(pa)[0].used = 3
+    assert not kernel.frames_are_shared(pa, 1)

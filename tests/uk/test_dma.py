@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.trace import tracing
 from tests.support.vmm import KERNEL_BASE, PAGE
 from tests.uk.driver import (
+    EXEC,
+    HUGE,
     LARGE,
     NONE,
     POPULATE,
@@ -21,6 +24,7 @@ from tests.uk.driver import (
 )
 
 UART = 0x0900_0000
+FAR = 1 << 37  # no RAM of ours
 TYPES = {
     "Normal WB": 0 << 5,
     "Normal WT": 1 << 5,
@@ -127,6 +131,51 @@ def test_populate_takes_large_pages_where_both_sides_are_aligned(vas, memory, sh
     """2M where VA and PA are; 4K elsewhere."""
     vas.map("dma", LARGE, at=USER_BASE, pa=memory + shift, flags=POPULATE)
     assert [leaf.size for leaf in vas.leaves()] == sizes
+
+
+def test_populate_goes_on_with_the_largest_pages(vas):
+    """A 2M block up to the first gigabyte, then that as one."""
+    vas.map("dma", LARGE + HUGE, at=USER_BASE + HUGE - LARGE, pa=FAR - LARGE, flags=POPULATE)
+    assert [(leaf.va - USER_BASE, leaf.pa, leaf.size) for leaf in vas.leaves()] == [
+        (HUGE - LARGE, FAR - LARGE, LARGE),
+        (HUGE, FAR, HUGE),
+    ]
+
+
+def test_a_gigabyte_around_a_page_takes_the_largest_that_fit(vas):
+    """Tables are in the way at two levels: small pages beside the one there is, blocks behind."""
+    va = vas.map("dma", HUGE, at=USER_BASE, pa=FAR)
+    assert vas.fault(va + 3 * PAGE) == "OK"
+    vas.advise(va, HUGE, WILLNEED)
+    assert [leaf.size for leaf in vas.leaves()] == [PAGE] * 512 + [LARGE] * 511
+    assert vas.pa(va + HUGE - PAGE) == FAR + HUGE - PAGE
+
+
+def test_a_gigabyte_on_an_odd_page_takes_small_ones(vas):
+    """The memory fits neither of the larger sizes."""
+    va = vas.map("dma", HUGE, at=USER_BASE, pa=FAR + PAGE)
+    vas.advise(va, HUGE, WILLNEED)
+    ends = [vas.tables().lookup(va + offset) for offset in (0, LARGE, HUGE - PAGE)]
+    assert [(leaf.size, leaf.pa - FAR - PAGE) for leaf in ends] == [
+        (PAGE, 0),
+        (PAGE, LARGE),
+        (PAGE, HUGE - PAGE),
+    ]
+
+
+@pytest.mark.parametrize("flags", [0, POPULATE])
+@pytest.mark.parametrize("is_ram", [True, False])
+def test_only_ram_is_synchronised_as_code(vas, memory, is_ram, flags):
+    """What has no record cannot have been written through the kernel's map."""
+    pa = memory if is_ram else FAR
+    with tracing(vas.kernel) as mapped:
+        va = vas.map("dma", PAGE, RX, pa=pa, flags=flags)
+        assert vas.fault(va, EXEC) == "OK"
+    vas.set_attr(va, PAGE, R)
+    with tracing(vas.kernel) as changed:
+        vas.set_attr(va, PAGE, RX)
+    for trace in (mapped, changed):
+        assert bool(trace.named("dc cvau")) == is_ram
 
 
 def test_cutting_a_block_leaves_the_frames_alone(vas):

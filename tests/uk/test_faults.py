@@ -17,6 +17,7 @@ from tests.uk.driver import (
     READ,
     RW,
     RX,
+    SOFT,
     USER_BASE,
     WRITE,
     Access,
@@ -145,10 +146,12 @@ def test_second_fault_on_a_page_keeps_its_content(either_vas, kind):
         (RX, WRITE, "EFAULT"),
         (RW, EXEC, "EFAULT"),
         (NONE, READ, "EFAULT"),
+        (R, SOFT, "OK"),
+        (NONE, SOFT, "EFAULT"),
     ],
 )
 def test_fault_is_resolved_by_kind_of_access(vas, attr, kind, status):
-    """Read, write and execute, before anything is mapped."""
+    """Read, write, execute, and what wants memory but no access to it, before anything is mapped."""
     va = vas.map("anon", PAGE, attr)
     assert vas.fault(va, kind) == status
     assert len(vas.leaves()) == (status == "OK")

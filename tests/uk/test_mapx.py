@@ -140,6 +140,13 @@ def test_a_page_too_big_is_offered_in_smaller_ones(page_map):
     assert free(page_map.kernel) == before
 
 
+def test_a_page_too_big_twice_is_offered_in_the_smallest(page_map):
+    """1G, 2M, 4K: as often as the mapper wants."""
+    refuse = lambda va, level, pte: TOO_BIG if level else -5  # noqa: E731
+    assert page_map.mapx(AT, 1 << 18, pa=1 << 30, mapper=refuse) == -5
+    assert [level for _, level, _ in page_map.seen] == [2, 1, 0]
+
+
 def test_an_error_of_the_mapper_is_the_call_s(page_map):
     """What it has agreed to before stays; the memory of the page it refuses does not."""
     answers = iter([0, 0, -5])
@@ -176,15 +183,16 @@ def test_a_larger_page_is_cut_for_a_mapper(page_map, page):
     assert page_map.kernel.frames_check()
 
 
-def test_smaller_pages_are_offered_one_by_one(page_map):
+@pytest.mark.parametrize("page", [0, 3])
+def test_smaller_pages_are_offered_one_by_one(page_map, page):
     """A table in the place of a large page is gone into, unless the size is forced."""
-    assert page_map.mapx(AT + 3 * PAGE, 1) == 0
+    assert page_map.mapx(AT + page * PAGE, 1) == 0
     assert (
         page_map.mapx(AT, 1, size_flag(1) | FORCE, mapper=lambda va, level, pte: 0) == -page_map.kernel.EEXIST
     )
     assert page_map.mapx(AT, 512, mapper=lambda va, level, pte: 0) == 0
     assert {level for _, level, _ in page_map.seen} == {0}
-    assert [va for va, _, there in page_map.seen if there] == [AT + 3 * PAGE]
+    assert [va for va, _, there in page_map.seen if there] == [AT + page * PAGE]
 
 
 def test_new_frames_come_as_the_largest_pages(page_map):

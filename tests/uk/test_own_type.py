@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness.kernel.inject import fail_nth
-from tests.support.vmm import PAGE
+from tests.support.vmm import KERNEL_BASE, PAGE
 from tests.uk.driver import (
     ANY,
     DONTNEED,
@@ -404,3 +404,13 @@ def test_the_type_counts_its_calls(book):
     assert counted == {
         name: sum(call[0] == name for call in calls) + (name in ("get_base", "new")) for name in ARGUMENTS
     }
+
+
+def test_a_type_that_takes_no_advice_gets_no_neighbours(book):
+    """advise() may be missing: a fault brings its page alone."""
+    va, vas = book.map(8), book.vas
+    assert vas.call("vas_set_fault_around", vas.vas, 8) == 0
+    member = book.kernel.type("struct uk_vma_ops").member("advise").offset
+    book.kernel.machine.memory.write(vas.ops["numbers"].address + member - KERNEL_BASE, bytes(8))
+    assert vas.load(va + 2 * PAGE) is not None
+    assert vas.present(va, 8 * PAGE) == [va + 2 * PAGE]

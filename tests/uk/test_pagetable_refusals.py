@@ -29,6 +29,7 @@ REFUSED = {
     "unmap all of none": lambda k, pt: k.ukplat_page_unmap(None, ANY, 1, 0),
     "set_attr in none": lambda k, pt: k.ukplat_page_set_attr(None, AT, 1, R, 0),
     "set_attr to what there is not": lambda k, pt: k.ukplat_page_set_attr(pt, AT, 1, 7, 0),
+    "map by size to what there is not": lambda k, pt: k.ukplat_page_map(pt, AT, ANY, 1, 7, FORCE),
     "map to half a page": lambda k, pt: k.ukplat_page_map(pt, AT, RAM + 8, 1, RW, 0),
     "map to no address": lambda k, pt: k.ukplat_page_map(pt, AT, NOWHERE, 1, RW, 0),
     "map across the last address": lambda k, pt: k.ukplat_page_map(pt, AT, NOWHERE - PAGE, 2, RW, 0),
@@ -118,10 +119,11 @@ def test_pages_are_hidden_up_to_the_last_address(page_map, flags):
     ]
 
 
-def test_hidden_pages_come_back_with_other_memory(page_map):
+@pytest.mark.parametrize("flags", [KEEP_PTES, KEEP_PTES | KEEP_FRAMES])
+def test_hidden_pages_come_back_with_other_memory(page_map, flags):
     """KEEP_PTES and an address: the bits that nobody else uses stay, the memory is that of the call."""
     assert page_map.mapx(AT, 2, mapper=lambda va, level, pte: (pte | SPARE,)) == 0
-    assert page_map.unmap(AT, 1, KEEP_PTES) == 0
+    assert page_map.unmap(AT, 1, flags) == 0
     assert page_map.mapx(AT, 1, KEEP_PTES, pa=DEVICE) == 0
     assert page_map.entry(AT) & (ADDRESS | SPARE | 1) == DEVICE | SPARE | 1
     assert page_map.mapx(AT + PAGE, 1, KEEP_PTES, pa=DEVICE) == -page_map.kernel.EEXIST
@@ -184,7 +186,8 @@ def test_new_pages_need_memory_and_tables(page_map):
     assert free(kernel) == before
 
 
-def test_a_page_that_is_nobody_s_is_unmapped_and_no_frame_goes(page_map):
+@pytest.mark.parametrize("flags", [0, KEEP_PTES])
+def test_a_page_that_is_nobody_s_is_unmapped_and_no_frame_goes(page_map, flags):
     """Among frames that do: a device, and RAM that is a table's."""
     kernel = page_map.kernel
     assert (
@@ -192,7 +195,7 @@ def test_a_page_that_is_nobody_s_is_unmapped_and_no_frame_goes(page_map):
     )
     assert page_map.mapx(AT + 3 * PAGE, 1, pa=int(page_map.pt.pt_pbase)) == 0
     pages = kernel.frames_count(kernel.FRAME_PAGE)
-    assert page_map.unmap(AT, 4) == 0
+    assert page_map.unmap(AT, 4, flags) == 0
     assert pages - kernel.frames_count(kernel.FRAME_PAGE) == 2
     assert kernel.frames_check()
 
@@ -210,3 +213,15 @@ def test_what_is_no_page_is_not_shared(page_map):
     """Devices have no record."""
     for pa, count in [(DEVICE, 1), (1 << 40, 512)]:
         assert not page_map.kernel.frames_are_shared(pa, count)
+
+
+def test_a_clone_has_no_reference_to_what_is_no_page(page_map):
+    """RAM that is a table's is mapped twice, and counted by nobody."""
+    kernel, table = page_map.kernel, int(page_map.pt.pt_pbase)
+    assert page_map.mapx(AT, 1, pa=table, attr=R) == 0
+    used = kernel.frame_of(table)[0].used
+    status, made = clone_of(kernel, page_map.pt)
+    assert (status, walk(kernel, made, AT)[2] & ADDRESS) == (0, table)
+    assert kernel.frame_of(table)[0].used == used
+    assert kernel.ukplat_pt_free(made, 0) == 0
+    assert kernel.frames_check()

@@ -260,3 +260,11 @@ def test_fragmented_memory_is_enomem_for_what_must_be_contiguous(small_vmm):
     assert vmm.error == "ENOMEM"
     assert vmm.books() == before
     vmm.create(space, PAGE)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [(0, "OK"), (-12, "ENOMEM"), (-1, "unknown status"), (-5000, "unknown status")]
+)
+def test_statuses_have_names(small_kernel, status, name):
+    """What nobody gives is unknown, whatever its number."""
+    assert small_kernel.status_name(status).string() == name
