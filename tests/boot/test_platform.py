@@ -43,10 +43,10 @@ class Tree:
         self.put("/reserved-memory", **{"#address-cells": 2, "#size-cells": 2})
         return self.put(f"/reserved-memory/{name}", **({"reg": cells(*reg)} if reg else {}), **more)
 
-    def read(self):
-        """struct platform, as platform_read() fills it in."""
+    def read(self, at=0x4000_0000):
+        """struct platform, as platform_read() fills it in; the tree is at that PA."""
         platform = self.kernel.new("struct platform")
-        self.kernel.platform_read(platform, self.kernel.buffer(self.fdt.to_dtb(version=17), 8), 0x4000_0000)
+        self.kernel.platform_read(platform, self.kernel.buffer(self.fdt.to_dtb(version=17), 8), at)
         return platform
 
 
@@ -91,6 +91,13 @@ def test_memory_that_wraps_is_a_panic(tree, start, size):
     tree.memory((start, size))
     with pytest.raises(GuestPanic, match="wraps, or is one of more than"):
         tree.read()
+
+
+def test_a_tree_that_wraps_is_a_panic(tree):
+    """It is reserved like everything else."""
+    tree.memory((1 << 30, 64 * M))
+    with pytest.raises(GuestPanic, match="wraps"):
+        tree.read(at=(1 << 64) - 16)
 
 
 @pytest.mark.parametrize(("count", "fits"), [(RANGES, True), (RANGES + 1, False)])
