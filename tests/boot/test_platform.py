@@ -100,6 +100,14 @@ def test_a_tree_that_wraps_is_a_panic(tree):
         tree.read(at=(1 << 64) - 16)
 
 
+def test_an_initrd_that_ends_before_it_starts_is_a_panic(tree):
+    """Its memory would be handed out."""
+    tree.memory((1 << 30, 64 * M))
+    tree.put("/chosen", **{"linux,initrd-start": cells(1 << 30), "linux,initrd-end": cells((1 << 30) - 1)})
+    with pytest.raises(GuestPanic, match="wraps"):
+        tree.read()
+
+
 @pytest.mark.parametrize(("count", "fits"), [(RANGES, True), (RANGES + 1, False)])
 def test_more_ranges_than_fit_are_a_panic(tree, count, fits):
     """The last one that fits is taken."""
