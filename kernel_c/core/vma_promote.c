@@ -12,8 +12,8 @@ static paddr_t own_page(const struct uk_vma *vma, __vaddr_t vaddr)
 {
     unsigned level;
     __pte_t pte = vmm_arch_page_at(vma->vas->pt, vaddr, &level);
-    paddr_t pa = pte == 0 || level != PAGE_LEVEL ? 0 : PT_Lx_PTE_PADDR(pte, level);
-    const struct frame *frame = pa == 0 ? NULL : frame_of(pa);
+    paddr_t pa = PT_Lx_PTE_PADDR(pte, level);
+    const struct frame *frame = pte == 0 || level != PAGE_LEVEL ? NULL : frame_of(pa);
 
     return frame != NULL && frame->purpose == FRAME_PAGE && frame->order == 0 && frame->used == 0
                ? pa

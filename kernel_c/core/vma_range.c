@@ -84,10 +84,10 @@ static inline struct range range_of(struct uk_vas *vas, __vaddr_t vaddr, __sz le
     return (struct range){vas, vaddr, end, first, last};
 }
 
-/* An address in the VMA is handled in multiples of its page size. */
+/* An address in the VMA, whose end is one at most, is handled in multiples of its page size. */
 static inline bool may_cut(const struct uk_vma *vma, __vaddr_t vaddr)
 {
-    return vma == NULL || vma->page_lvl <= PAGE_LEVEL || vaddr <= vma->start || vaddr >= vma->end ||
+    return vma == NULL || vma->page_lvl <= PAGE_LEVEL || vaddr <= vma->start ||
            is_aligned(vaddr, vma_page_size(vma));
 }
 

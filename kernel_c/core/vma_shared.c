@@ -91,18 +91,13 @@ static int shared_merge(struct uk_vma *vma, struct uk_vma *next)
     return below->memory == above->memory && below->offset == above->offset ? 0 : -EPERM;
 }
 
-/* What DONTNEED drops here is still in the memory. */
+/* What DONTNEED drops here is still in the memory. No page of 4K is cut for it: it cannot fail. */
 static int shared_advise(struct uk_vma *vma, __vaddr_t vaddr, __sz len, unsigned long advice)
 {
-    int status = 0;
-
     if ((advice & UK_VMA_ADV_DONTNEED) != 0) {
-        status = vma_unmap_borrowed(vma, vaddr, len);
+        (void)vma_unmap_borrowed(vma, vaddr, len);
     }
-    if (status == 0 && (advice & UK_VMA_ADV_WILLNEED) != 0) {
-        status = vma_prefault(vma, vaddr, len);
-    }
-    return status;
+    return (advice & UK_VMA_ADV_WILLNEED) != 0 ? vma_prefault(vma, vaddr, len) : 0;
 }
 
 static const struct uk_vma_ops shared_ops = {

@@ -275,9 +275,9 @@ static void link_neighbours(struct vma_tree *tree, struct vma_node *prev, struct
 
 /*
  * Of two neighbours one is below the other in the tree, and has no child on the other's side: there
- * the node becomes a leaf, whose hole is still to be noted. On which side of its parent, if any.
+ * the node becomes a leaf, whose hole is still to be noted. On which side of its parent.
  */
-static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node)
+static inline unsigned link_leaf(struct vma_node *node)
 {
     struct vma_node *parent = node->next;
     unsigned side = BELOW;
@@ -290,10 +290,7 @@ static inline unsigned link_leaf(struct vma_tree *tree, struct vma_node *node)
     node->child[ABOVE] = NULL;
     node->parent = (uintptr_t)parent | EVEN;
     node->widest = 0;
-    if (parent == NULL)
-        tree->root = node;
-    else
-        parent->child[side] = node;
+    parent->child[side] = node;
     return side;
 }
 
@@ -347,7 +344,7 @@ static inline void append(struct vma_tree *tree, struct vma_node *node, struct v
         rebalance_above_leaf(tree, prev, ABOVE);
 }
 
-/* The first of all, or one with another above it, below which the hole becomes narrower. */
+/* One with another above it, below which the hole becomes narrower. */
 static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct vma_node *node,
                                                    struct vma_node *next)
 {
@@ -355,25 +352,41 @@ static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct
     uintptr_t hole;
     unsigned side;
 
-    link_neighbours(tree, next != NULL ? next->prev : NULL, node, next);
-    side = link_leaf(tree, node);
+    link_neighbours(tree, next->prev, node, next);
+    side = link_leaf(node);
     parent = vma_node_parent(node);
     hole = vma_node_hole(node);
     widest = hole == 0 ? NULL : settle_leaf(tree, node, parent, hole);
     if (widest != NULL)
         vma_node_settle(tree, widest);
-    if (next != NULL && next != tree->widest)
+    if (next != tree->widest)
         vma_node_settle_hole(tree, next);
-    if (parent != NULL)
-        rebalance_above_leaf(tree, parent, side);
+    rebalance_above_leaf(tree, parent, side);
+}
+
+/* The only node. */
+static void insert_first(struct vma_tree *tree, struct vma_node *node)
+{
+    ASSERT(node->start < node->end);
+    tree->root = node;
+    tree->first = node;
+    tree->last = node;
+    node->child[BELOW] = NULL;
+    node->child[ABOVE] = NULL;
+    node->prev = NULL;
+    node->next = NULL;
+    node->parent = EVEN;
+    node->widest = 0;
 }
 
 void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
 {
-    if (next == NULL && tree->last != NULL)
+    if (next != NULL)
+        insert_below(tree, node, next);
+    else if (tree->last != NULL)
         append(tree, node, tree->last);
     else
-        insert_below(tree, node, next);
+        insert_first(tree, node);
 }
 
 void vma_tree_insert(struct vma_tree *tree, struct vma_node *node)
@@ -388,7 +401,7 @@ void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_nod
     ASSERT(node->start < above->start && node->end == above->end);
     node->end = above->start;
     link_neighbours(tree, node, above, node->next);
-    side = link_leaf(tree, above); /* no hole has changed */
+    side = link_leaf(above); /* no hole has changed */
     rebalance_above_leaf(tree, vma_node_parent(above), side);
 }
 
@@ -416,7 +429,7 @@ static inline void unlink_neighbours(struct vma_tree *tree, const struct vma_nod
  * Take a node that has both children out of the tree; the next one, which has none below it, takes
  * its place, balance and all. *side of the result has become one level lower.
  */
-static __attribute__((noinline)) struct vma_node *
+static __attribute__((noinline, returns_nonnull)) struct vma_node *
 unlink_inner(struct vma_tree *tree, struct vma_node *node, unsigned *side)
 {
     struct vma_node *next = node->next;

@@ -57,16 +57,15 @@ static int read_fields(const uint8_t *header, uint32_t *fields)
     return 0;
 }
 
-/* The next size bytes of the archive, NULL if it has fewer; offset goes behind them. */
-static const uint8_t *take(const struct cpio *cpio, size_t *offset, size_t size)
+/* The next size bytes of the archive, false if it has fewer; offset goes behind them. */
+static bool take(const struct cpio *cpio, size_t *offset, size_t size, const uint8_t **part)
 {
-    const uint8_t *part = cpio->archive + *offset;
-
     if (size > cpio->size - *offset) {
-        return NULL;
+        return false;
     }
+    *part = cpio->archive + *offset;
     *offset += size;
-    return part;
+    return true;
 }
 
 /* Padding that the end of the archive cuts off is not missed. */
@@ -78,21 +77,23 @@ static void skip_padding(const struct cpio *cpio, size_t *offset)
 /* One NUL, at its end, and something before it. */
 static int check_name(const char *name, size_t size)
 {
-    return name == NULL || size < 2 || strnlen(name, size) != size - 1 ? -EINVAL : 0;
+    return size < 2 || strnlen(name, size) != size - 1 ? -EINVAL : 0;
 }
 
 int cpio_next(struct cpio *cpio, struct cpio_entry *entry)
 {
     uint32_t fields[FIELDS] = {0};
     size_t offset = cpio->offset;
-    const uint8_t *header = take(cpio, &offset, HEADER_SIZE);
-    const uint8_t *data;
+    const uint8_t *part;
     const char *name;
 
-    if (header == NULL || read_fields(header, fields) != 0) {
+    if (!take(cpio, &offset, HEADER_SIZE, &part) || read_fields(part, fields) != 0) {
         return -EINVAL;
     }
-    name = (const char *)take(cpio, &offset, fields[FIELD_NAME_SIZE]);
+    if (!take(cpio, &offset, fields[FIELD_NAME_SIZE], &part)) {
+        return -EINVAL;
+    }
+    name = (const char *)part;
     if (check_name(name, fields[FIELD_NAME_SIZE]) != 0) {
         return -EINVAL;
     }
@@ -100,15 +101,14 @@ int cpio_next(struct cpio *cpio, struct cpio_entry *entry)
         return -ENOENT;
     }
     skip_padding(cpio, &offset);
-    data = take(cpio, &offset, fields[FIELD_SIZE]);
-    if (data == NULL) {
+    if (!take(cpio, &offset, fields[FIELD_SIZE], &part)) {
         return -EINVAL;
     }
     skip_padding(cpio, &offset);
     cpio->offset = offset;
     *entry = (struct cpio_entry){
         .name = name,
-        .data = data,
+        .data = part,
         .size = fields[FIELD_SIZE],
         .mode = fields[FIELD_MODE],
         .links = fields[FIELD_LINKS],

@@ -132,14 +132,14 @@ static int walk_to(const struct fdt *fdt, int node, int wanted, int *last)
     for (;;) {
         struct fdt_token token = fdt_token_structural(fdt, &offset);
 
-        if (token.kind == FDT_END || (token.kind == FDT_END_NODE && --depth <= 0))
-            return -EINVAL;
         if (token.kind == FDT_BEGIN_NODE) {
             if ((int)offset == node)
                 return depth;
             if (depth == wanted)
                 *last = (int)offset;
             depth++;
+        } else if (token.kind == FDT_END || --depth <= 0) {
+            return -EINVAL;
         }
         offset = token.next;
     }

@@ -22,14 +22,10 @@ static char pattern[8] = "pattern";
 
 static bool allowed(address_space_region_prop_t prop, enum user_access access)
 {
-    switch (access) {
-    case USER_READ:
+    if (access == USER_READ) {
         return prop != AS_REGION_NO_ACCESS;
-    case USER_WRITE:
-        return prop == AS_REGION_RW;
-    default:
-        return prop == AS_REGION_RX;
     }
+    return prop == (access == USER_WRITE ? AS_REGION_RW : AS_REGION_RX);
 }
 
 /*

@@ -64,8 +64,22 @@ class Ranges:
         self.guest.call("vma_tree_insert_before", self.tree, node, place)
         self.nodes[node] = start, end
 
+    def split(self, node, at):
+        start, end = self.nodes[node]
+        above = self.new_node(at, end)
+        self.guest.call("vma_tree_split", self.tree, node, above)
+        self.nodes |= {node: (start, at), above: (at, end)}
+
+    def join(self, node, above):
+        self.guest.call("vma_tree_join", self.tree, node)
+        self.nodes[node] = self.nodes[node][0], self.nodes[above][1]
+        self._forget(above)
+
     def remove(self, node):
         self.guest.call("vma_tree_remove", self.tree, node)
+        self._forget(node)
+
+    def _forget(self, node):
         del self.nodes[node]
         self.free.append(node)
         # Whoever still looks at it takes it for the node above every other one.
@@ -164,6 +178,25 @@ class VmaTreeMachine(RuleBasedStateMachine):
         below, above = self.ranges.neighbours(node)
         first, last = sorted(below // PAGE + int(part * ((above - below) // PAGE - 1)) for part in ends)
         self.ranges.resize(node, first * PAGE, (last + 1) * PAGE)
+
+    @precondition(lambda self: self.ranges.nodes)
+    @rule(number=st.integers(0, 2**16), part=st.floats(0, 1))
+    def split(self, number, part):
+        """Anywhere inside; then there is no hole between the two."""
+        node = sorted(self.ranges.nodes)[number % len(self.ranges.nodes)]
+        start, end = self.ranges.nodes[node]
+        pages = (end - start) // PAGE
+        if pages > 1:
+            self.ranges.split(node, start + (1 + int(part * (pages - 2))) * PAGE)
+
+    @rule(number=st.integers(0, 2**16))
+    def join(self, number):
+        """Two that touch, whoever made them."""
+        nodes = self.ranges.nodes
+        starts = {start: node for node, (start, _) in nodes.items()}
+        touching = sorted((node, starts[end]) for node, (_, end) in nodes.items() if end in starts)
+        if touching:
+            self.ranges.join(*touching[number % len(touching)])
 
     @rule(number=st.integers(0, 2**36), inside=st.integers(0, PAGE - 1))
     def look_up(self, number, inside):

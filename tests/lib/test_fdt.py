@@ -291,7 +291,10 @@ def test_nops_before_the_root_and_between_are_skipped(guest):
     structure, size = struct.unpack(">I", BLOB[8:12])[0], struct.unpack(">I", BLOB[36:40])[0]
     nop = struct.pack(">I", 4)
     block = BLOB[structure : structure + size]
-    for before in (b"\0\0\0\1\0\0\0\0", b"\0\0\0\1cpus", b"\0\0\0\2\0\0\0\1chosen"):
+    stdout = b"/pl011@9000000:115200\0"
+    whole = struct.pack(">2I", 3, len(stdout))  # a property of that length
+    for before in (b"\0\0\0\1\0\0\0\0", b"\0\0\0\1cpus", b"\0\0\0\2\0\0\0\1chosen", whole):
+        assert before in block
         block = block.replace(before, nop + before, 1)
     blob = BLOB + b"\0" * (-len(BLOB) % 4)
     blob = put(put(blob, 8, len(blob)), 36, len(block)) + block
@@ -300,6 +303,7 @@ def test_nops_before_the_root_and_between_are_skipped(guest):
     assert tree.name(0) == ""
     expected = [node.name for node in fdt.parse_dtb(BLOB).root.nodes]
     assert [tree.name(child) for child in tree.children(0)] == expected
+    assert tree.value(tree.path("/chosen"), "stdout-path") == stdout
 
 
 def test_structure_may_end_anywhere(guest):

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import itertools
 import struct
+from contextlib import contextmanager
 
 import pytest
 
 from harness import GuestError, Kernel
-from harness.kernel.inject import address_of, fail_nth
+from harness.kernel.inject import Injection, address_of, fail_nth
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +60,16 @@ FAILS = [
     ("tour_examples", "uk_nofault_probe_rw", 0, 0),
     ("tour_examples", "uk_vma_find", 0, 0),
     ("tour_examples", "uk_vma_set_attr", -12, 0),
+    ("tour_examples", "uk_vma_set_attr", 0, 0),
     ("tour_examples", "uk_vma_advise", -12, 0),
     ("tour_examples", "uk_vma_unmap", -12, 0),
+    ("tour_examples", "numbers_get_base", 0x1000, 0),
     ("tour_examples", "ukplat_page_map", -12, 0),
     ("tour_examples", "vmm_address_space_destroy", -16, 0),
     ("tour_spaces", "vmm_address_space_destroy", -16, 0),
     ("tour_spaces", "vmm_address_space_region_next", -2, 0),
     ("tour_spaces", "vmm_address_space_copy_out", -14, 0),
+    ("tour", "frames_check", 0, 0),
 ]
 
 
@@ -75,6 +79,77 @@ def test_a_call_that_does_nothing_is_noticed(sweep, part, function, result, same
     striking = lambda kernel, n: fail_nth(kernel, (function,), n, result % (1 << 64))  # noqa: E731
     noticed = [text != honest for honest, text in itertools.islice(sweep(part, striking), 20)]
     assert noticed.count(False) <= same
+
+
+@contextmanager
+def another_vma(kernel, field, n):
+    """The n-th uk_vma_find() answers with a copy of the VMA of which a field is not what it was."""
+    injection = Injection()
+    kind = kernel.type("struct uk_vma")
+    size, copy = kernel.sizeof(kind), kernel.new(kind)
+
+    def found(vas, address):
+        at = int(kernel.cast(vas, "struct uk_vas *").target.vmas.first)
+        while at:
+            node = kernel.cast(at, "struct vma_node *").target
+            if node.start <= address < node.end:
+                return at
+            at = int(node.next)
+        raise AssertionError(f"no VMA at {address:#x}")
+
+    def entered(machine):
+        registers = machine.registers
+        if not kernel.image.lines.location(registers["x30"] - 4).file.endswith("examples.c"):
+            return  # a picture, which shows whatever it finds
+        injection.calls.append("uk_vma_find")
+        if len(injection.calls) == n:
+            kernel.memory.write(
+                copy.address, kernel.memory.read(found(registers["x0"], registers["x1"]), size)
+            )
+            setattr(copy, field, int(getattr(copy, field)) + 4096)
+            registers["x0"], registers["pc"] = copy.address, registers["x30"]
+            injection.struck = "uk_vma_find"
+
+    watch = kernel.machine.on_address(address_of(kernel, "uk_vma_find"), entered)
+    try:
+        yield injection
+    finally:
+        watch.remove()
+
+
+@pytest.mark.parametrize("field", ["start", "end", "ops"])
+def test_a_vma_that_is_not_the_one_expected_is_noticed(sweep, field):
+    """Another range, or another type, at any of the looks."""
+    striking = lambda kernel, n: another_vma(kernel, field, n)  # noqa: E731
+    assert all(text != honest for honest, text in sweep("tour_examples", striking))
+
+
+def test_frames_that_are_missing_are_noticed(booted):
+    """There were fewer at first: one mark, and it is counted."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    with fail_nth(kernel, ("frames_count",), 1, 0) as injection:
+        text = told(kernel, "tour")
+    assert injection.struck
+    assert "frames missing:!" in text
+
+
+def test_memory_that_cannot_be_read_is_noticed(booted):
+    """Neither zeros nor what was copied: two marks for each region, and one for each address space."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    honest = told(kernel, "tour_spaces")
+    kernel.restore(moment)
+
+    def refuse(machine):
+        machine.registers["x0"], machine.registers["pc"] = (1 << 64) - 14, machine.registers["x30"]
+
+    watch = kernel.machine.on_address(address_of(kernel, "vmm_address_space_copy_out"), refuse)
+    text = told(kernel, "tour_spaces")
+    watch.remove()
+    regions = honest.count("copied")
+    assert (text.count("!dirty"), text.count("!lost")) == (regions, regions)
+    assert text.count("!") - honest.count("!") == 2 * regions + 2
 
 
 # How the 72 accesses are said to end that the tour has programs at EL0 try, in two address spaces, each in

@@ -15,6 +15,8 @@ from tests.uk.driver import (
     NOPAGING,
     POPULATE,
     SIZE_2M,
+    Vas,
+    exhaust,
 )
 
 # -- large pages --------------------------------------------------------------------------------------------
@@ -135,6 +137,23 @@ def test_private_files_are_copied_on_write_and_held(vas):
     assert vas.kernel.frames_count(vas.kernel.FRAME_FILE) > 0
     assert copy.words(page(0), page(1)) == [7, two]
     copy.unmap(VA, 2 * PAGE)
+    assert vas.kernel.frames_count(vas.kernel.FRAME_FILE) == 0
+
+
+def test_a_copy_without_memory_does_not_hold_the_file(vas):
+    """Wherever memory runs out the clone fails as a whole, and the file goes with those who have it."""
+    files = Files(vas.kernel)
+    fd = files.make("/f", bytes(2 * PAGE))
+    assert files.map(vas.vas, fd, 2 * PAGE, at=VA, flags=POPULATE) == VA
+
+    def clone():
+        copy = vas.do_clone()
+        return "OK" if isinstance(copy, Vas) else copy
+
+    assert exhaust(clone, vas, vas.books) >= 3  # the address space, its table, the VMA
+    assert vas.kernel.vmm_address_space_destroy(vas.kernel.vmm_address_space_next(vas.space)) == 0
+    vas.unmap(VA, 2 * PAGE)
+    assert vas.kernel.file_unlink("/f") == vas.kernel.file_close(fd) == 0
     assert vas.kernel.frames_count(vas.kernel.FRAME_FILE) == 0
 
 

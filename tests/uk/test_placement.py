@@ -282,16 +282,20 @@ def test_set_attr_cuts_a_block(vas):
 
 @pytest.mark.parametrize(
     ("first", "pages", "status"),
-    [(1, 4, "OK"), (1, 5, "ENOENT"), (0, 2, "ENOENT"), (0, 1, "ENOENT"), (5, 1, "ENOENT"), (2, 1, "OK")],
+    [
+        *((1, 4, "OK"), (1, 5, "ENOENT"), (0, 2, "ENOENT"), (0, 1, "ENOENT"), (5, 1, "ENOENT"), (2, 1, "OK")),
+        *((7, 2, "OK"), (7, 3, "ENOENT"), (9, 1, "ENOENT"), (1, 8, "ENOENT")),
+    ],
 )
 @pytest.mark.parametrize("call", ["unmap", "set_attr", "advise"])
-def test_strict_check_refuses_holes(vas, call, first, pages, status):
+@pytest.mark.parametrize(("page", "flags"), [(PAGE, POPULATE), (LARGE, POPULATE | SIZE_2M)])
+def test_strict_check_refuses_holes(vas, call, first, pages, status, page, flags):
     """At either end, in the middle, or all of it; two VMAs side by side are no hole."""
-    vas.map("anon", 2 * PAGE, at=USER_BASE + PAGE, flags=POPULATE)
-    vas.map("anon", 2 * PAGE, R, at=USER_BASE + 3 * PAGE, flags=POPULATE)
-    vas.map("anon", 2 * PAGE, R, at=USER_BASE + 7 * PAGE, flags=POPULATE)
+    vas.map("anon", 2 * page, at=USER_BASE + page, flags=flags)
+    vas.map("anon", 2 * page, R, at=USER_BASE + 3 * page, flags=flags)
+    vas.map("anon", 2 * page, R, at=USER_BASE + 7 * page, flags=flags)
     before = vas.books()
-    va, size = USER_BASE + first * PAGE, pages * PAGE
+    va, size = USER_BASE + first * page, pages * page
     result = {
         "unmap": lambda: vas.do_unmap(va, size, STRICT),
         "set_attr": lambda: vas.do_set_attr(va, size, RX, STRICT),

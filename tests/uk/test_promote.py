@@ -225,6 +225,22 @@ def test_memory_of_somebody_else(vas):
     unchanged(vas, window(vas) + LARGE)
 
 
+@pytest.mark.parametrize("what", ["device", "region", "half of an allocation"])
+def test_a_page_that_somebody_has_put_there(vas, what):
+    """No RAM, memory of another purpose, a part of a larger allocation: they stay where they are."""
+    kernel = vas.kernel
+    at = scattered(vas)
+    vas.advise(at + 300 * PAGE, PAGE, DONTNEED)
+    pa = {
+        "device": lambda: 0x0900_0000,
+        "region": lambda: kernel.frames_alloc(1, 0, kernel.FRAME_REGION),
+        "half of an allocation": lambda: kernel.frames_alloc(2, 1, kernel.FRAME_PAGE),
+    }[what]()
+    assert kernel.ukplat_page_map(vas.vas.pt, at + 300 * PAGE, pa, 1, RW, 0) == 0
+    unchanged(vas, at)
+    assert vas.pa(at + 300 * PAGE) == pa
+
+
 @pytest.mark.parametrize("shared", [0, 300, 511])
 def test_pages_shared_with_a_copy_of_the_address_space(vas, shared):
     """One is enough. When the copy has gone, or all have been written, it can be done."""
@@ -242,9 +258,10 @@ def test_pages_shared_with_a_copy_of_the_address_space(vas, shared):
     assert vas.words(at + 300 * PAGE) == [300]
 
 
-def test_pages_of_which_some_may_be_written_already(vas):
+@pytest.mark.parametrize("make", [in_pieces, scattered])
+def test_pages_of_which_some_may_be_written_already(vas, make):
     """After a clone some are taken over, others not yet: they are not alike."""
-    at = scattered(vas)
+    at = make(vas)
     copy = vas.clone()
     vas.run()
     copy.destroy()

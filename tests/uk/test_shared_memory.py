@@ -161,6 +161,34 @@ def test_dontneed_unmaps_and_keeps(vas, memory):
     assert vas.words(page(1)) == [11]
 
 
+@pytest.mark.parametrize("advice", [0, 1 << 40])
+def test_advice_that_says_nothing_here(vas, memory, advice):
+    """What is present stays, and what is not does not come."""
+    vas.shared(memory, SIZE, at=VA)
+    vas.store(page(1), 11)
+    vas.advise(VA, SIZE, advice)
+    assert vas.present(VA, SIZE) == [page(1)]
+
+
+def test_dropped_and_wanted_again(vas, memory):
+    """In this order: all of it is present, with what was in it."""
+    vas.shared(memory, SIZE, at=VA)
+    vas.store(page(1), 11)
+    vas.advise(VA, SIZE, DONTNEED | WILLNEED)
+    assert len(vas.present(VA, SIZE)) == 8
+    assert vas.words(page(1)) == [11]
+
+
+def test_another_memory_is_not_merged(vas, memory):
+    """Though it goes on where the first one ends."""
+    other = shared_memory(vas.kernel, 2 * SIZE)
+    vas.shared(memory, SIZE, at=VA)
+    vas.shared(other, SIZE, at=VA + SIZE, offset=SIZE)
+    assert vas.layout() == [(VA, VA + SIZE, "shared", RW), (VA + SIZE, VA + 2 * SIZE, "shared", RW)]
+    vas.store(page(8), 1)
+    assert vas.words(page(0), page(8)) == [0, 1]
+
+
 @pytest.mark.parametrize("way", ["populate", "willneed"])
 def test_all_of_it_at_once(vas, memory, way):
     """Present without an access."""
