@@ -246,6 +246,17 @@ def test_other_books_are_not_merged(book):
     assert book.numbers(BASE, 4) == [FIRST + n for n in range(4)]
 
 
+def test_books_that_become_alike_are_asked_and_stay_apart(book):
+    """What set_attr makes alike is merged only where the type agrees; what comes above is looked at, too."""
+    other = Book(book.vas)
+    book.map(2, at=BASE)
+    other.map(2, at=BASE + 2 * PAGE, attr=R)
+    with book.recorded() as calls:
+        book.vas.set_attr(BASE + 2 * PAGE, 2 * PAGE, RW)
+    assert calls == [("set_attr", BASE + 2 * PAGE, RW), ("merge", BASE, BASE + 2 * PAGE)]
+    assert [vma.attr for vma in book.vas.vmas()] == [RW, RW]
+
+
 def test_advice_that_is_no_numbers_business(book):
     """What will be needed comes when it is."""
     va = book.map(4, at=BASE)

@@ -305,6 +305,15 @@ def test_strict_check_refuses_holes(vas, call, first, pages, status, page, flags
     assert (vas.books() == before) == (status != "OK")
 
 
+def test_attributes_of_a_hole_below_everything(kernel_vas):
+    """Nobody is below it, and those above it are none of its business."""
+    at = kernel_vas.map("anon", PAGE, at=kernel_vas.base + LARGE)
+    kernel_vas.map("anon", PAGE, at=at + PAGE, attr=R)
+    before = kernel_vas.books()
+    assert kernel_vas.do_set_attr(kernel_vas.base, 3 * PAGE, R) == "OK"
+    assert kernel_vas.books() == before
+
+
 @pytest.mark.parametrize("call", ["do_unmap", "do_set_attr", "do_advise"])
 @pytest.mark.parametrize(
     ("at", "size"),
