@@ -323,6 +323,19 @@ def test_hole_found_is_forgotten_with_the_node_above_it(guest):
     assert len(ranges.listed()) == 4
 
 
+@pytest.mark.parametrize("others", [0, 1, 2, 6])
+def test_the_widest_hole_is_forgotten_with_the_node_that_is_joined(guest, others):
+    """It was filled before, and its node is known by name; with children or without."""
+    ranges = Ranges(guest)
+    for number in range(others):
+        ranges.insert((50 + 2 * number) * PAGE, (51 + 2 * number) * PAGE)
+    ranges.insert(PAGE, 2 * PAGE)
+    above = ranges.insert(30 * PAGE, 49 * PAGE)
+    ranges.join(ranges.insert(2 * PAGE, 30 * PAGE), above)
+    assert ranges.check()
+    assert ranges.find_hole(PAGE, PAGE, PAGE, TOP - 1) == 49 * PAGE
+
+
 @pytest.mark.parametrize(("start", "end"), [(4, 6), (5, 7), (3, 8), (7, 9), (9, 11), (1, 20), (6, 6), (7, 6)])
 def test_overlap_is_an_assertion(guest, start, end):
     """A bug of the caller, seen at once in debug builds."""
