@@ -64,7 +64,6 @@ FAILS = [
     ("tour_examples", "uk_vma_advise", -12, 0),
     ("tour_examples", "uk_vma_unmap", -12, 0),
     ("tour_examples", "numbers_get_base", 0x1000, 0),
-    ("tour_examples", "numbers_fault", -12, 0),
     ("tour_examples", "ukplat_page_map", -12, 0),
     ("tour_examples", "vmm_address_space_destroy", -16, 0),
     ("tour_spaces", "vmm_address_space_destroy", -16, 0),
