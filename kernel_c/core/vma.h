@@ -125,6 +125,9 @@ int vma_prefault(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 /* Make blocks of what is complete in the range: VAS_ADV_PROMOTE. */
 int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 
+/* count frames for pages of 2^order, of an allocation each; 0: there are none. */
+paddr_t vma_frames_alloc(size_t count, unsigned order);
+
 /*
  * New frames for a fault, of an allocation for each page, which the VAS counts as resident and as
  * supplied by this kind. 0, or -ENOMEM, -EDQUOT.
@@ -132,18 +135,17 @@ int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len);
 static inline int vma_supply(const struct uk_vma *vma, struct uk_vm_fault *fault, size_t *kind)
 {
     struct uk_vas *vas = vma->vas;
+    unsigned order = PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT;
     size_t count = fault->len / PAGE_SIZE;
     int status = vas_check_resident(vas, count);
 
     if (status != 0) {
         return status;
     }
-    fault->paddr = frames_alloc(count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT, FRAME_PAGE);
+    fault->paddr = count == BIT(order) ? frames_alloc(count, order, FRAME_PAGE)
+                                       : vma_frames_alloc(count, order);
     if (fault->paddr == 0) {
         return -ENOMEM;
-    }
-    if (count != 1 && count > PAGE_Lx_SIZE(fault->level) / PAGE_SIZE) {
-        frames_split(fault->paddr, count, PAGE_Lx_SHIFT(fault->level) - PAGE_SHIFT);
     }
     vas->counts.resident += count;
     *kind += count;

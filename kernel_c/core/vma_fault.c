@@ -23,6 +23,16 @@ static inline bool is_permitted(const struct uk_vma *vma, unsigned type)
     return (vma->attr & wanted[type & UK_VMA_FAULT_ACCESSTYPE]) != 0;
 }
 
+paddr_t vma_frames_alloc(size_t count, unsigned order)
+{
+    paddr_t pa = frames_alloc(count, order, FRAME_PAGE);
+
+    if (pa != 0) {
+        frames_split(pa, count, order);
+    }
+    return pa;
+}
+
 /* The largest page that can start at vaddr and ends at end or before. */
 static unsigned largest_level(__vaddr_t vaddr, __vaddr_t end)
 {

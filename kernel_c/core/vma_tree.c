@@ -345,8 +345,7 @@ static inline void append(struct vma_tree *tree, struct vma_node *node, struct v
 }
 
 /* One with another above it, below which the hole becomes narrower. */
-static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct vma_node *node,
-                                                   struct vma_node *next)
+static inline void insert_below(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
 {
     struct vma_node *parent, *widest;
     uintptr_t hole;
@@ -365,7 +364,7 @@ static __attribute__((noinline)) void insert_below(struct vma_tree *tree, struct
 }
 
 /* The only node. */
-static void insert_first(struct vma_tree *tree, struct vma_node *node)
+static inline void insert_first(struct vma_tree *tree, struct vma_node *node)
 {
     ASSERT(node->start < node->end);
     tree->root = node;
@@ -379,14 +378,22 @@ static void insert_first(struct vma_tree *tree, struct vma_node *node)
     node->widest = 0;
 }
 
-void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
+/* Apart, so that appending needs no frame. */
+static __attribute__((noinline)) void insert_elsewhere(struct vma_tree *tree, struct vma_node *node,
+                                                       struct vma_node *next)
 {
     if (next != NULL)
         insert_below(tree, node, next);
-    else if (tree->last != NULL)
-        append(tree, node, tree->last);
     else
         insert_first(tree, node);
+}
+
+void vma_tree_insert_before(struct vma_tree *tree, struct vma_node *node, struct vma_node *next)
+{
+    if (next == NULL && tree->last != NULL)
+        append(tree, node, tree->last);
+    else
+        insert_elsewhere(tree, node, next);
 }
 
 void vma_tree_insert(struct vma_tree *tree, struct vma_node *node)

@@ -37,25 +37,41 @@ static __attribute__((noinline)) pte_t *tables_above(pte_t *table, vaddr_t va, u
     return table;
 }
 
+/* Hang a table, complete with those below it, under an empty entry of a live one. */
+static inline void table_hang(pte_t *entry, const pte_t *table)
+{
+    dsb_ishst();
+    pte_make(entry, pte_table(table_address(table)));
+    (void)walk_count(entry, 1);
+}
+
+/* Hang a new table under an empty entry; *slot is the one of this index in it. */
+static __attribute__((noinline)) int table_add(pte_t *entry, unsigned index, pte_t **slot)
+{
+    pte_t *table = table_alloc();
+
+    if (table == NULL) {
+        return -ENOMEM;
+    }
+    table_hang(entry, table);
+    *slot = &table[index];
+    return 0;
+}
+
 /*
- * Hang tables under an empty entry of a live one, down to the level whose slot is wanted; then
- * *slot is the one for va. The lowest is made first: no walk knows of any before the last store.
+ * The same with tables down to the level whose slot for va is wanted. The lowest is made first: no
+ * walk knows of any before the last store.
  */
 static __attribute__((noinline)) int tables_add(pte_t *entry, unsigned at, vaddr_t va,
                                                 unsigned level, pte_t **slot)
 {
     pte_t *lowest = table_alloc();
-    pte_t *table = lowest;
+    pte_t *table = lowest == NULL ? NULL : tables_above(lowest, va, level, at + 1);
 
-    if (table != NULL && level > at + 1) {
-        table = tables_above(table, va, level, at + 1);
-    }
     if (table == NULL) {
         return -ENOMEM;
     }
-    dsb_ishst();
-    pte_make(entry, pte_table(table_address(table)));
-    (void)walk_count(entry, 1);
+    table_hang(entry, table);
     *slot = &lowest[pte_index(va, level)];
     return 0;
 }
@@ -69,11 +85,12 @@ int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
     if (*entry != 0) {
         return -EEXIST;
     }
-    if (at != wanted) {
-        return tables_add(entry, at, va, wanted, slot);
+    if (at == wanted) {
+        *slot = entry;
+        return 0;
     }
-    *slot = entry;
-    return 0;
+    return at + 1 == wanted ? table_add(entry, pte_index(va, wanted), slot)
+                            : tables_add(entry, at, va, wanted, slot);
 }
 
 size_t vmm_arch_slots_empty(const __pte_t *slot, vaddr_t va, unsigned level, size_t most)

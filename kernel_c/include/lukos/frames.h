@@ -129,7 +129,15 @@ inline struct frame *frame_of(paddr_t pa)
 {
     uint64_t index = pa / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
 
-    return index < frame_records.count ? &frame_records.at[index] : NULL;
+    struct frame *frame = &frame_records.at[index];
+
+    if (index >= frame_records.count) {
+        return NULL;
+    }
+    if (frame == NULL) {
+        __builtin_unreachable(); /* spares whoever asks what was found a comparison */
+    }
+    return frame;
 }
 
 inline paddr_t frame_address(const struct frame *frame)
