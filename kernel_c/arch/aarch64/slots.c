@@ -82,6 +82,7 @@ int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
     unsigned at = wanted;
     pte_t *entry = walk_down(ctx, va, &at);
 
+    ASSERT(level <= PT_MAP_LEVEL_MAX);
     if (*entry != 0) {
         return -EEXIST;
     }
