@@ -29,6 +29,7 @@ COUNT_LIMIT = 160
 _COST = 4  # a checkpoint is taken when executing took this many times as long as taking the last one
 _FAR = 0.4  # seconds of execution, after which one is taken whatever it costs
 _STUCK = 16
+_WAITS = 1_000  # in a row, for an interrupt: none comes
 
 
 class HistoryError(HarnessError):
@@ -122,34 +123,34 @@ class Timeline:
 
     # -- going ------------------------------------------------------------------------------------------
 
-    def goto(self, moment: Moment) -> None:
-        """Stand at a moment, past or future. Raises HistoryError where it cannot be reached."""
+    def goto(self, moment: Moment, *, interruptible: bool = False) -> bool:
+        """Stand at a moment, past or future; False: on the way there it was interrupted, if that is allowed.
+
+        Raises HistoryError where it cannot be reached.
+        """
         if moment < self.start:
             raise HistoryError(f"history starts at {self.start}; {moment} is before it")
         near, now = self.checkpoints.before(moment), self.now
         assert near is not None
         if not near.moment <= now <= moment:
             self.restore(near)
-        self.replay(moment)
+        if not self.replay(moment, interruptible=interruptible):
+            return False
         if self.now != moment:
             raise HistoryError(
                 f"there is no moment {moment}: at {self.now} another exception does not follow"
             )
+        return True
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Stand at a checkpoint."""
         self.machine.restore(checkpoint.snapshot)
         self._since = perf_counter()
 
-    def replay(self, moment: Moment) -> None:
-        """Execute from the present moment to a later one, wherever a checkpoint may be."""
-        stuck = 0
-        while self.machine.instructions < moment.time:
-            before = self.machine.instructions
-            stop = self._execute(moment.time, frozenset(), keep_from=moment.time - self._grid)
-            stuck = stuck + 1 if self.machine.instructions == before else 0
-            if stuck >= _STUCK:
-                raise HistoryError(f"the machine ends at {self.now}: {stop.detail or stop.kind}")
+    def replay(self, moment: Moment, *, interruptible: bool = False) -> bool:
+        """Execute from the present moment to a later one, wherever a checkpoint may be; as goto()."""
+        if not self._replay_time(moment.time, interruptible):
+            return False
         edge = self.checkpoints.next_edge(self.now)
         if edge is not None and edge.moment <= moment:
             self.restore(edge)
@@ -157,7 +158,21 @@ class Timeline:
             before_exception = self.now
             self.step()
             if self.now.time > moment.time or self.now == before_exception:
-                return
+                break
+        return True
+
+    def _replay_time(self, time: int, interruptible: bool) -> bool:
+        stuck = waits = 0
+        while self.machine.instructions < time:
+            before = self.machine.instructions
+            stop = self._execute(time, frozenset(), keep_from=time - self._grid)
+            if interruptible and stop.kind == "requested":
+                return False
+            stuck = stuck + 1 if self.machine.instructions == before else 0
+            waits = waits + 1 if stop.kind == "wfi" else 0
+            if stuck >= _STUCK or waits >= _WAITS:
+                raise HistoryError(f"the machine ends at {self.now}: {stop.detail or stop.kind}")
+        return True
 
     def run(self, *, until: Collection[int] = (), time: int | None = None) -> Stop:
         """Execute forwards until an address of `until`, a time, or something else stops the machine.

@@ -142,6 +142,24 @@ def test_an_interrupt_stops_a_run(travel):
     assert timeline.now.time == 3 * 4096
 
 
+def test_an_interrupt_stops_the_way_to_a_moment_only_where_it_may(travel):
+    """Else the moment is reached, whatever is asked."""
+    timeline = travel()
+    timeline.interrupted = lambda: timeline.machine.instructions > 10_000
+    assert not timeline.goto(Moment(50_000), interruptible=True)
+    assert timeline.now.time == 3 * 4096
+    assert timeline.goto(Moment(50_000))
+    assert timeline.now.time == 50_000
+
+
+def test_a_moment_after_the_machine_has_gone_idle_is_refused(travel):
+    """It waits for interrupts, and none comes."""
+    timeline = travel()
+    timeline.run()
+    with pytest.raises(HistoryError, match="the machine ends at .*wfi"):
+        timeline.goto(Moment(1 << 60))
+
+
 FAULT = (0xD280_0AA0, 0xF940_0001, 0xD280_0021, 0xD503_207F)  # mov x0, #0x55; ldr x1, [x0]; ...
 
 

@@ -79,8 +79,7 @@ def goto(debugger: Debugger, arguments: Arguments) -> Result:
     moment = moment_of(debugger, arguments.text)
 
     def move() -> Halt:
-        debugger.timeline.goto(moment)
-        return Halt("time")
+        return Halt("time" if debugger.timeline.goto(moment, interruptible=True) else "interrupt")
 
     return debugger.go(move, backwards=True)
 
