@@ -16,9 +16,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import harness
 from harness.checks.coverage import Program, Recorder, reach
 from harness.checks.coverage.reasons import Reasons
-from harness.checks.mutation.campaign import Campaign, Journal, Verdict, digest
+from harness.checks.mutation.campaign import TEST_LIMIT, Campaign, Journal, Verdict, digest
 from harness.checks.mutation.mutants import KINDS, Kind, Mutant, mutants
 from harness.checks.mutation.selection import Selection
 from harness.cli.options import DEFAULT_ELF, elf_option, json_option, load
@@ -31,6 +32,7 @@ from harness.machine import Machine
 from harness.report.mutation import mutation_data, mutation_report, totals
 
 FOLDER = Path(".build/mutants")
+_SOURCES = {".py", ".c", ".h", ".S", ".ld", ".toml"}
 TESTS = tuple(f"tests/{room}" for room in ("arch_aarch64", "boot", "core", "frames", "lib", "uk", "vmm"))
 
 _EXAMPLE = """
@@ -59,6 +61,13 @@ Example:
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes (default: one a core)."
 )
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=1),
+    default=TEST_LIMIT,
+    show_default=True,
+    help="Seconds of CPU time for one test: one that takes longer has failed.",
+)
 @click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="Where journal and logs are.")
 @click.option(
     "--reasons", type=click.Path(path_type=Path), help="TOML file that says why mutants survive, to be shown."
@@ -76,6 +85,7 @@ def mutants_command(
     seed: int,
     source: str,
     jobs: int,
+    limit: float,
     folder: Path,
     reasons: Path | None,
     summary: Path | None,
@@ -94,7 +104,7 @@ def mutants_command(
     chosen = choose(list(mutants(program, source)), kinds, functions, sample, seed)
     paths = tests or TESTS
     known = Reasons.load(reasons) if reasons else Reasons(())
-    journal = _run(program, chosen, paths, jobs, folder)
+    journal = _run(program, chosen, paths, jobs, limit, folder)
     results = [(mutant, journal.results[mutant.id]) for mutant in chosen]
     if summary is not None:
         summary.write_text(json.dumps(totals(results), indent=1) + "\n")
@@ -125,13 +135,15 @@ def choose(
     return chosen
 
 
-def _run(program: Program, chosen: list[Mutant], paths: Sequence[str], jobs: int, folder: Path) -> Journal:
+def _run(
+    program: Program, chosen: list[Mutant], paths: Sequence[str], jobs: int, limit: float, folder: Path
+) -> Journal:
     elf = program.image.path
     contents = elf.read_bytes()
     tests_file = _map(elf, contents, paths, folder, jobs)
     selection = Selection.load(program, tests_file)
     journal = Journal(folder / "journal.jsonl", contents, tests_file.read_bytes())
-    campaign = Campaign(elf, paths, selection, _boot(program), journal, folder / "workers.log")
+    campaign = Campaign(elf, paths, selection, _boot(program), journal, folder / "workers.log", limit)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     survived = 0
@@ -170,11 +182,18 @@ def _map(elf: Path, contents: bytes, paths: Sequence[str], folder: Path, jobs: i
 
 
 def _sources(paths: Sequence[str]) -> Iterator[bytes]:
-    """The tests, and what lies beside them."""
-    folders = {Path(path.partition("::")[0]).resolve().parent for path in paths}
-    for folder in sorted(folders):
-        for file in sorted(folder.rglob("*.py")):
-            yield file.read_bytes()
+    """The tests, what lies beside them, and the harness that they use."""
+    folders = {_around(Path(path.partition("::")[0]).resolve()) for path in paths}
+    for folder in (*sorted(folders), Path(harness.__file__).parent):
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in _SOURCES:
+                yield file.read_bytes()
+
+
+def _around(path: Path) -> Path:
+    """The folder that has a folder of tests, such as tests/uk, unless that has everything else as well."""
+    folder = path if path.is_dir() else path.parent
+    return folder.parent if Path.cwd() in folder.parent.parents else folder
 
 
 def _boot(program: Program) -> frozenset[int]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.machine import Machine
 
 _SMALL = 256 << 20  # RAM of the kernel whose state after boot is compared
+_WARM_UP = 600  # seconds of CPU time for a test of the original: no limit
 
 Items = dict[str, pytest.Item]
 
@@ -80,7 +81,7 @@ class Worker:
     def __init__(self, config: pytest.Config, pipe: int, close_kernels: Act, forget_images: Act) -> None:
         self._config, self._pipe = config, pipe
         self._close_kernels, self._forget_images = close_kernels, forget_images
-        self._path = settings_of(config).targets[0].path
+        self._path = settings_of(config).targets[0].path.resolve()
         self._limit = 1 << 62
         self._machines: list[Machine] = []
 
@@ -106,7 +107,7 @@ class Worker:
     def _stand_in(self, images: type[ElfImage]) -> None:
         """Whoever reads the image under test, by whatever way, gets the mutant."""
         read, path = images.load, self._path
-        images.load = lambda file: self._image if Path(file) == path else read(file)  # type: ignore[assignment,method-assign]
+        images.load = lambda file: self._image if Path(file).resolve() == path else read(file)  # type: ignore[assignment,method-assign]
 
     def _attach(self, machine: Machine, image: ElfImage) -> None:
         machine.budget_limit = self._limit
@@ -115,7 +116,7 @@ class Worker:
 
     def _warm_up(self, items: Sequence[pytest.Item]) -> None:
         """Boot what stays, and do what is done once, by running tests on the original."""
-        self._first_failure(items)
+        self._first_failure(items, _WARM_UP)
         self._good = self._booted()
         self._machines = [each for each in self._machines if each.is_open]
         gc.collect()
@@ -182,7 +183,7 @@ class Worker:
             if why and why != "state":
                 return Verdict("killed", "boot", why)
             tests += job.others if why else []
-        return self._first_failure([items[name] for name in tests if name in items])
+        return self._first_failure([items[name] for name in tests if name in items], job.limit)
 
     def _boot_differs(self, job: Job) -> str:
         """What boot says: "" when it leaves the same state, so that tests which come later cannot tell."""
@@ -205,15 +206,33 @@ class Worker:
             registers = {**kernel.machine.registers, **kernel.machine.sysreg}
             return registers, kernel.machine.memory.digest(), kernel.console
 
-    def _first_failure(self, items: Sequence[pytest.Item]) -> Verdict:
+    def _first_failure(self, items: Sequence[pytest.Item], limit: float) -> Verdict:
         from harness.checks.mutation.campaign import Verdict
 
         following: Iterable[pytest.Item] = [*items[1:], self._end]
         for count, (item, after) in enumerate(zip(items, following, strict=False), 1):
-            for report in runtestprotocol(item, log=False, nextitem=after):
+            with _limited(limit):
+                reports = runtestprotocol(item, log=False, nextitem=after)
+            for report in reports:
                 if report.failed:
                     return Verdict("killed", item.nodeid, _why(report), count)
         return Verdict("survived", tests=len(items))
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """A test that takes more CPU time fails. However busy the machine is, it is the test that takes it."""
+
+    def over(_number: int, _frame: object) -> None:
+        pytest.fail(f"more than {seconds:g} seconds of CPU time")
+
+    before = signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _read(path: Path) -> ElfImage:

@@ -25,12 +25,12 @@ import errno, re
 from pathlib import Path
 
 def test_names(kernel):
-    names = set(re.findall(r'return "(E[A-Z]+)"', Path("kernel_c/core/status.c").read_text()))
+    names = set(re.findall(r'return "(E[A-Z]+)"', Path("{STATUS}").read_text()))
     assert kernel.status_name(0).string() == "OK"
     for number in (*range(-3, 0), *range(1, 150)):
         name = errno.errorcode.get(number)
         assert kernel.status_name(-number).string() == (name if name in names else "unknown status")
-"""
+""".replace("{STATUS}", str(Path("kernel_c/core/status.c").resolve()))
 LAX = """
 def test_names(kernel):
     kernel.status_name(-12)
@@ -42,12 +42,17 @@ def test_names(kernel):
     if kernel.status_name(-12).string() != "ENOMEM":
         os._exit(3)
 """
+ENDLESS = """
+def test_names(kernel):
+    while kernel.status_name(-12).string() != "ENOMEM":
+        pass
+"""
 
 
 @pytest.fixture
 def elf(request: pytest.FixtureRequest) -> Path:
     """One image; that there may be several is not the subject here."""
-    return settings_of(request.config).targets[0].path
+    return settings_of(request.config).targets[0].path.resolve()
 
 
 @pytest.fixture
@@ -62,9 +67,11 @@ def campaign(elf: Path, tmp_path: Path) -> Mutants:
             file.write_text(tests)
         command = [
             *(sys.executable, "-m", "harness", "mutants", "--json", "--jobs", "1", "--elf", str(elf)),
-            *("--folder", str(tmp_path / "work"), *only, *arguments, str(file)),
+            *("--folder", "work", *only, *arguments, file.name),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=dict(os.environ), cwd=tmp_path
+        )
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
 
@@ -132,12 +139,47 @@ def test_other_tests_judge_again_what_they_may_kill(campaign: Mutants, tmp_path:
     assert journal.stat().st_size == size
 
 
+@pytest.mark.parametrize("change", ["its file", "a module beside it"])
+def test_a_kill_is_forgotten_when_the_test_has_changed(
+    campaign: Mutants, tmp_path: Path, change: str
+) -> None:
+    """What is weaker now, itself or by what it uses, is asked again."""
+    (tmp_path / "looking.py").write_text(STRICT.replace("def test_names", "def look"))
+    tests = "import looking\n\ndef test_names(kernel):\n    looking.look(kernel)\n"
+    assert statuses(campaign("--kind", "branch", tests=tests)[1]) == {"killed"}
+    if change == "its file":
+        again = campaign("--kind", "branch", tests=LAX)[1]
+    else:
+        (tmp_path / "looking.py").write_text(LAX.replace("test_names", "look"))
+        again = campaign("--kind", "branch")[1]
+    assert "killed" not in statuses(again)
+
+
+def test_a_journal_with_half_a_line_is_read_up_to_there(campaign: Mutants, tmp_path: Path) -> None:
+    """The machine stopped while it was written: that mutant is judged again, and the journal is whole."""
+    _, first = campaign(tests=STRICT)
+    journal = tmp_path / "work/journal.jsonl"
+    whole = journal.read_text()
+    journal.write_text(whole[:-10])
+    assert verdicts(campaign()[1]) == verdicts(first)
+    assert len([json.loads(line) for line in journal.read_text().splitlines()]) == len(whole.splitlines())
+
+
 def test_a_test_process_that_dies_counts_as_killed(campaign: Mutants) -> None:
-    """And the campaign goes on with another process."""
+    """And the campaign goes on with another process; what was killed so is judged again by other tests."""
     _, data = campaign("--kind", "branch", tests=DEADLY)
     dead = [each for each in data["mutants"] if each["by"] == "watchdog"]
     assert dead
     assert all(each["status"] == "killed" for each in dead)
+    assert "killed" not in statuses(campaign("--kind", "branch", tests=LAX)[1])
+
+
+def test_a_test_that_does_not_end_counts_as_killed(campaign: Mutants) -> None:
+    """By the CPU time that it takes, however much time the mutant has."""
+    _, data = campaign("--kind", "branch", "--limit", "1", tests=ENDLESS)
+    endless = [each for each in data["mutants"] if "seconds of CPU time" in each["why"]]
+    assert endless
+    assert all(each["status"] == "killed" for each in endless)
 
 
 def test_a_summary_is_written_for_the_project(campaign: Mutants, tmp_path: Path) -> None:

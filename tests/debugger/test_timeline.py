@@ -156,7 +156,7 @@ def test_a_moment_after_the_machine_has_gone_idle_is_refused(travel):
     """It waits for interrupts, and none comes."""
     timeline = travel()
     timeline.run()
-    with pytest.raises(HistoryError, match="the machine ends at .*wfi"):
+    with pytest.raises(HistoryError, match=r"the machine ends at .*wfi"):
         timeline.goto(Moment(1 << 60))
 
 

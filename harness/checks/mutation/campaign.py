@@ -27,7 +27,7 @@ Status = Literal["killed", "survived", "not reached"]
 
 BUDGET = 400_000_000  # instructions of one call: more than any test needs
 _PATIENCE = 60, 10  # seconds for one mutant, and how many times the seconds that its tests usually take
-_TEST_TIMEOUT = 60  # seconds for one test
+TEST_LIMIT = 60.0  # seconds of CPU time for one test
 _BOOTS_AFRESH: tuple[Kind, ...] = ("barrier",)  # the machine has hooks for these, which it does not forget
 
 
@@ -36,7 +36,8 @@ class Job:
     """What a worker is asked: put `word` at `address`, run `tests`, in this order, until one fails.
 
     `boots`: the instruction is executed at boot; where that leaves another state, `others` run as well.
-    `afresh`: no kernel that was booted without the mutant will do. `patience`: seconds for all of this.
+    `afresh`: no kernel that was booted without the mutant will do. `patience`: seconds for all of this;
+    `limit`: seconds of CPU time for each test; `budget`: instructions for each call.
     """
 
     address: int
@@ -46,6 +47,7 @@ class Job:
     others: tuple[str, ...]
     afresh: bool
     patience: float
+    limit: float = TEST_LIMIT
     budget: int = BUDGET
 
 
@@ -66,34 +68,42 @@ class Verdict:
 class Journal:
     """The results so far, in a file that an interrupted campaign goes on with: JSON lines.
 
-    The first line names the image; results of another image are of no use and dropped. What was killed stays
-    so while the file of the test that did it is the same; what was not, while all tests are.
+    The first line names the image; results of another image are of no use and dropped. What a test killed
+    stays so while the file of that test is the same, and what it may use of the modules beside it; anything
+    else while all tests are.
     """
 
     def __init__(self, path: Path, image: bytes, tests: bytes) -> None:
         """`tests` stands for all tests and what they execute."""
         self._path, self._tests = path, digest(tests)
         self._lock = threading.Lock()
-        head = {"of": digest(image)}
-        lines = path.read_text().splitlines() if path.is_file() else []
         self.results: dict[str, Verdict] = {}
-        if lines and json.loads(lines[0]) == head:
-            for line in lines[1:]:
-                fields = json.loads(line)
-                name, by = fields.pop("id"), fields.pop("by tests")
-                verdict = Verdict(**fields)
-                if by == self._stamp(verdict):
-                    self.results[name] = verdict
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(head) + "\n")
+        head = json.dumps({"of": digest(image)})
+        lines = path.read_text().splitlines() if path.is_file() else []
+        kept = [line for line in lines[1:] if lines[0] == head and self._take(line)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join((head, *kept)) + "\n")
+
+    def _take(self, line: str) -> bool:
+        """Take a result over; False for one that is not whole, or of other tests."""
+        try:
+            fields = json.loads(line)
+            name, stamp = fields.pop("id"), fields.pop("by tests")
+            verdict = Verdict(**fields)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return False
+        if stamp != self._stamp(verdict):
+            return False
+        self.results[name] = verdict
+        return True
 
     def _stamp(self, verdict: Verdict) -> str:
         """What tells the tests that a verdict depends on from others."""
         file = Path(verdict.by.partition("::")[0])
-        if verdict.status != "killed":
+        if verdict.status != "killed" or not file.is_file():
             return self._tests
-        return digest(file.read_bytes()) if file.is_file() else ""
+        beside = (each for each in sorted(file.parent.glob("*.py")) if not each.name.startswith("test_"))
+        return digest(*(each.read_bytes() for each in (file, *beside)))
 
     def add(self, mutant: Mutant, verdict: Verdict) -> None:
         """Remember one; on disk before anything else happens."""
@@ -121,6 +131,7 @@ class Campaign:
     boot: frozenset[int]  # addresses executed at boot
     journal: Journal
     log: Path
+    limit: float = TEST_LIMIT
     killers: dict[str, list[str]] = field(default_factory=dict)  # by function, the latest one first
 
     def run(self, mutants: Sequence[Mutant], jobs: int, progress: Callable[[Verdict], None]) -> None:
@@ -162,7 +173,7 @@ class Campaign:
         least, factor = _PATIENCE
         patience = least + factor * sum(self.selection.seconds[each] for each in (*order, *others))
         afresh = boots or mutant.kind in _BOOTS_AFRESH
-        return Job(mutant.address, mutant.word, order, boots, others, afresh, patience)
+        return Job(mutant.address, mutant.word, order, boots, others, afresh, patience, self.limit)
 
     def _work(
         self,
@@ -200,8 +211,7 @@ class _Worker:
         handle = theirs.fileno()
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"),
-            *("--timeout", str(_TEST_TIMEOUT), "--kernel-elf", str(elf), "--kernel-mutants", str(handle)),
-            *tests,
+            *("--kernel-elf", str(elf), "--kernel-mutants", str(handle), *tests),
         ]
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
