@@ -231,22 +231,51 @@ def test_copies_of_a_loops_condition_are_one_branch(booted: tuple[ElfImage, Cove
     assert max(n for place, n in places.items() if "switch" in texts[place]) > 2
 
 
+LOOP = "kernel_c/core/nofault.c"
+
+
+def loop(tests: dict[str, tuple[int, int]]) -> FileCoverage:
+    """A file with one loop, its condition tested in these ways; a pair says: was it false, was it true."""
+    line = next(n for n, text in enumerate(source_lines(LOOP), 1) if "while (len > 0)" in text)
+    outcomes = {
+        Outcome(line, 16, test, 0, truth): bool(hit)
+        for test, pair in tests.items()
+        for truth, hit in zip((False, True), pair, strict=True)
+    }
+    return FileCoverage(lines={line: True}, outcomes=outcomes)
+
+
 @pytest.mark.parametrize(
     ("hits", "reached"),
     [([(0, 0), (0, 0)], 0), ([(1, 0), (0, 0)], 1), ([(1, 0), (0, 1)], 1), ([(0, 0), (1, 1)], 2)],
 )
 def test_one_copy_has_to_go_both_ways(hits: list[tuple[int, int]], reached: int) -> None:
     """Of a loop's condition, before the loop and behind it: what each tests tells nothing of the other."""
-    path = "kernel_c/core/nofault.c"
-    line = next(n for n, text in enumerate(source_lines(path), 1) if "while (len > 0)" in text)
-    outcomes = {
-        Outcome(line, 16, test, 0, truth): bool(hit)
-        for test, pair in zip(("zero", "b4"), hits, strict=True)
-        for truth, hit in zip((False, True), pair, strict=True)
-    }
-    each = FileCoverage(lines={line: True}, outcomes=outcomes)
-    join_copies(path, each)
+    each = loop(dict(zip(("zero", "b4"), hits, strict=True)))
+    join_copies(LOOP, each)
     assert (sum(each.outcomes.values()), len(each.outcomes)) == (reached, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reached"),
+    [
+        ({"": (1, 1)}, {"zero": (0, 0)}, 2),
+        ({"": (0, 0)}, {"zero": (1, 1)}, 2),
+        ({"": (1, 0)}, {"zero": (0, 1)}, 1),
+        ({"b4": (0, 1)}, {"zero": (1, 0)}, 1),
+        ({"b4": (0, 0)}, {"zero": (0, 0)}, 0),
+        ({"zero": (1, 0)}, {"zero": (0, 1)}, 2),
+    ],
+)
+@pytest.mark.parametrize("swap", [False, True], ids=["", "swapped"])
+def test_a_condition_that_two_images_test_in_unlike_ways_is_one_branch(
+    one: dict[str, tuple[int, int]], other: dict[str, tuple[int, int]], reached: int, swap: bool
+) -> None:
+    """Whether either image has joined copies of it already or not, and whichever comes first."""
+    total = Coverage()
+    for tests in (other, one) if swap else (one, other):
+        total.add(Coverage(files={LOOP: loop(tests)}))
+    assert (total.branches().reached, total.branches().total) == (reached, 2)
 
 
 def test_images_add_up(booted: tuple[ElfImage, Coverage]) -> None:

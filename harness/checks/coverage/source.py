@@ -90,7 +90,9 @@ class Coverage:
     def add(self, other: Coverage) -> None:
         """Take in another image of the same sources."""
         for path, each in other.files.items():
-            self.files.setdefault(path, FileCoverage()).add(each)
+            known = self.files.setdefault(path, FileCoverage())
+            known.add(each)
+            join_copies(path, known)  # the other image may test a condition in yet another way
         self.instructions.reached += other.instructions.reached
         self.instructions.total += other.instructions.total
         self.assertions += other.assertions
