@@ -147,10 +147,10 @@ class CoveragePlugin:
         from harness.checks.coverage import Coverage, measure
         from harness.image import ElfImage
 
-        total = Coverage()
+        total, source = Coverage(), self._config.getini("kernel_cov_source")
         for path, steps in self._seen.items():
             if steps:
-                total.add(measure(ElfImage.load(path), steps, self._config.getini("kernel_cov_source")))
+                total.add(measure(ElfImage.load(path), steps, source, folder=self._config.rootpath))
         return total
 
     def _reasons(self) -> Any:

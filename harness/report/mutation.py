@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from harness.checks.coverage.fatal import line_of, source_lines
 from harness.checks.coverage.reasons import Missing, Reasons
 from harness.checks.mutation.campaign import Verdict
 from harness.checks.mutation.mutants import KINDS, Mutant
@@ -50,8 +52,9 @@ def markdown(found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def place_of(mutant: Mutant) -> Missing:
-    """Where a mutant is, as a list of reasons names it."""
-    return Missing(mutant.file, mutant.line, mutant.function, mutant.what)
+    """Where a mutant is, as a list of reasons names it. Sources are found from the folder of the command."""
+    text = line_of(source_lines(mutant.file, Path()), mutant.line).strip()
+    return Missing(mutant.file, mutant.line, mutant.function, mutant.what, text)
 
 
 def mutation_data(results: Results, reasons: Reasons) -> dict[str, Any]:

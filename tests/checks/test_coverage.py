@@ -23,13 +23,13 @@ from harness.checks.coverage import (
     reach,
 )
 from harness.checks.coverage.fatal import Assertions, source_lines
-from harness.checks.coverage.source import join_copies
 from harness.image import ElfImage
 from harness.kernel.kernel import attachments
 from harness.machine import Machine
 from harness.machine.blocks import EXCEPTION, PAUSE
 from tests.uk.driver import RW, user_vas
 
+ROOT = Path(__file__).parents[2]
 START = 0x1000
 ADD, RET, MSR = 0x91000400, 0xD65F03C0, 0xD5182000
 
@@ -199,16 +199,29 @@ def test_lines_of_what_ran_are_reached(booted: tuple[ElfImage, Coverage]) -> Non
 def test_failing_assertions_are_no_outcomes(booted: tuple[ElfImage, Coverage]) -> None:
     """lock_release() asserts: the assertion holds, and that is all there is to reach, in every copy."""
     lock = booted[1].files["kernel_c/lib/lock.h"]
-    line = next(n for n, text in enumerate(source_lines("kernel_c/lib/lock.h"), 1) if "ASSERT(" in text)
+    line = next(n for n, text in enumerate(source_lines("kernel_c/lib/lock.h", ROOT), 1) if "ASSERT(" in text)
     found = [outcome for outcome in lock.outcomes if outcome.line == line]
     assert {outcome.truth for outcome in found} == {found[0].truth}
     assert booted[1].assertions >= len(found)
 
 
+def test_sources_are_found_from_the_folder_that_is_named(
+    booted: tuple[ElfImage, Coverage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the run is made; without sources an assertion is a condition like any other."""
+    image, coverage = booted
+    monkeypatch.chdir(tmp_path)
+    found, blind = (measure(image, [], "kernel_c/", folder=folder) for folder in (ROOT, tmp_path))
+    assert (found.assertions, found.branches().total) == (coverage.assertions, coverage.branches().total)
+    assert all(each.source for each in found.files.values())
+    assert blind.assertions == 0
+    assert blind.branches().total > found.branches().total
+
+
 def test_what_says_that_an_assertion_failed_is_no_line(booted: tuple[ElfImage, Coverage]) -> None:
     """Its code is at nobody's line but the assertion's, wherever the compiler counts it to."""
     image, program = booted[0], Program(booted[0])
-    failing = Assertions(program).code()
+    failing = Assertions(program, ROOT).code()
     panics = [each for each in failing if (found := program.branch(each)) and found.flow == "call"]
     assert len(panics) > 10
     lines = {(each.file, each.line) for address in failing if (each := image.lines.location(address))}
@@ -224,7 +237,7 @@ def test_copies_of_a_loops_condition_are_one_branch(booted: tuple[ElfImage, Cove
         for path, each in booted[1].files.items()
         for outcome in each.outcomes
     )
-    texts = {place: source_lines(place[0])[place[1] - 1].strip() for place in places}
+    texts = {place: source_lines(place[0], ROOT)[place[1] - 1].strip() for place in places}
     loops = [n for place, n in places.items() if re.fullmatch(r"(for|while) \([^&|?A-Z]*", texts[place])]
     assert len(loops) > 20
     assert set(loops) == {2}
@@ -236,13 +249,14 @@ LOOP = "kernel_c/core/nofault.c"
 
 def loop(tests: dict[str, tuple[int, int]]) -> FileCoverage:
     """A file with one loop, its condition tested in these ways; a pair says: was it false, was it true."""
-    line = next(n for n, text in enumerate(source_lines(LOOP), 1) if "while (len > 0)" in text)
+    source = source_lines(LOOP, ROOT)
+    line = next(n for n, text in enumerate(source, 1) if "while (len > 0)" in text)
     outcomes = {
         Outcome(line, 16, test, 0, truth): bool(hit)
         for test, pair in tests.items()
         for truth, hit in zip((False, True), pair, strict=True)
     }
-    return FileCoverage(lines={line: True}, outcomes=outcomes)
+    return FileCoverage(lines={line: True}, outcomes=outcomes, source=source)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +266,7 @@ def loop(tests: dict[str, tuple[int, int]]) -> FileCoverage:
 def test_one_copy_has_to_go_both_ways(hits: list[tuple[int, int]], reached: int) -> None:
     """Of a loop's condition, before the loop and behind it: what each tests tells nothing of the other."""
     each = loop(dict(zip(("zero", "b4"), hits, strict=True)))
-    join_copies(LOOP, each)
+    each.join_copies()
     assert (sum(each.outcomes.values()), len(each.outcomes)) == (reached, 2)
 
 

@@ -14,6 +14,7 @@ from harness.checks.coverage.reasons import Missing, Reasons, missing
 ROOT = Path(__file__).parents[2]
 LISTS = ("unreached", "survivors")
 SOURCE = "kernel_c/core/panic.c"
+TEXT = tuple((ROOT / SOURCE).read_text().splitlines())
 
 
 def coverage() -> Coverage:
@@ -22,6 +23,7 @@ def coverage() -> Coverage:
         lines={6: True, 10: False, 11: True},
         outcomes={Outcome(11, 0, "zero", 0, truth): truth for truth in (True, False)},
         owners=dict.fromkeys((6, 10, 11), "panic"),
+        source=TEXT,
     )
     return Coverage(files={SOURCE: each})
 
@@ -29,9 +31,8 @@ def coverage() -> Coverage:
 def test_lines_and_branches_that_miss_something_are_told() -> None:
     """In the order of the file."""
     line, branch = missing(coverage())
-    assert line == Missing(SOURCE, 10, "panic", "line")
-    assert branch == Missing(SOURCE, 11, "panic", "1 of its branch outcomes")
-    assert line.code == (ROOT / SOURCE).read_text().splitlines()[9].strip()
+    assert line == Missing(SOURCE, 10, "panic", "line", TEXT[9].strip())
+    assert branch == Missing(SOURCE, 11, "panic", "1 of its branch outcomes", TEXT[10].strip())
 
 
 @pytest.mark.parametrize(("code", "said"), [("the line", 1), ("", 2), ("another line", 0)])

@@ -12,6 +12,7 @@ from harness.pytest_plugin.options import settings_of
 
 pytest_plugins = ["pytester"]
 
+ROOT = Path(__file__).parents[2]
 _SOURCE = """
     import pytest
 
@@ -43,7 +44,7 @@ def measured(pytester: pytest.Pytester, elf: Path, *arguments: object) -> dict[s
     result = run(pytester, "--kernel-elf", elf, "--kernel-cov=json:out.json", *arguments)
     result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["*kernel coverage*", "lines *", "json: *out.json"])
-    data: dict[str, object] = json.loads((pytester.path / "out.json").read_text())
+    data: dict[str, object] = json.loads(Path("out.json").read_text())
     return data
 
 
@@ -61,6 +62,18 @@ def test_what_each_test_executes_is_told_apart(pytester: pytest.Pytester, elf: P
     names = {name.partition("::")[2] for name in data}
     assert names == {"test_kernel[-3]", "test_kernel[-2]", "test_kernel[-1]", "test_space"}
     assert all(each["seconds"] > 0 and each["steps"][str(elf)] for each in data.values())
+
+
+def test_the_folder_of_the_run_does_not_matter(
+    pytester: pytest.Pytester, elf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sources are found from the root folder of the tests."""
+    pytester.makeini("[pytest]\n")
+    (pytester.path / "kernel_c").symlink_to(ROOT / "kernel_c")
+    above = measured(pytester, elf)
+    monkeypatch.chdir(pytester.mkdir("below"))
+    assert measured(pytester, elf, "..") == above
+    assert above["assertions"]
 
 
 @pytest.mark.parametrize("value", ["tests", "pdf:out", "lcov:", "lcov"])

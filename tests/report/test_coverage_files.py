@@ -22,18 +22,21 @@ from harness.report.text import plain
 FIRST, SECOND = "kernel_c/core/panic.c", "kernel_c/core/status.c"
 
 
-def file(*lines: int, branch: int = 0, name: str = "panic") -> FileCoverage:
+def file(path: str, *lines: int, branch: int = 0, name: str = "panic") -> FileCoverage:
     """Lines given as positive when reached; a branch of one outcome reached on the line `branch`."""
     outcomes = {Outcome(branch, 4, "zero", 0, truth): truth for truth in (True, False)} if branch else {}
     each = FileCoverage({abs(n): n > 0 for n in lines}, outcomes, {name: (abs(lines[0]), lines[0] > 0)})
     each.owners = dict.fromkeys(each.lines, name)
+    each.source = tuple(Path(path).read_text().splitlines())
     return each
 
 
 @pytest.fixture
 def coverage() -> Coverage:
     """Two files: one with a line missing, one with half a branch."""
-    return Coverage({FIRST: file(6, -10, 11), SECOND: file(5, 8, branch=8, name="status_name")})
+    return Coverage(
+        {FIRST: file(FIRST, 6, -10, 11), SECOND: file(SECOND, 5, 8, branch=8, name="status_name")}
+    )
 
 
 def written(kind: str, coverage: Coverage, folder: Path, reasons: Reasons = Reasons(())) -> str:  # noqa: B008
@@ -154,3 +157,10 @@ def test_the_summary_names_what_nobody_has_explained(coverage: Coverage) -> None
     assert "1 place not reached for a stated reason" in text
     assert "1 place not reached and without a reason\n kernel_c/core/status.c:8 status_name: 1 of" in text
     assert "reasons for what is reached, or gone:\n kernel_c/core/status.c gone" in text
+    assert "no source" not in text
+
+
+def test_the_summary_says_where_the_sources_are_not_there(coverage: Coverage) -> None:
+    """What is an assertion is not known then."""
+    coverage.files[FIRST].source = ()
+    assert "no source of 1 file here" in plain(summary(coverage, Reasons(())))

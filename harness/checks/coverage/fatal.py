@@ -9,6 +9,7 @@ like ASSERT) and the way on leads to the panic function whatever happens. The co
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +23,11 @@ _DEPTH = 2  # the compiler may have moved the call of panic into a function of i
 
 
 class Assertions:
-    """Tells failing assertions of one program; source files are found as DWARF names them."""
+    """Tells failing assertions of one program; source files are found from `folder` as DWARF names them."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, folder: Path) -> None:
         self._program = program
+        self._folder = folder
         symbols = program.image.symbols
         self._panic = symbols[PANIC].address if PANIC in symbols else None
 
@@ -49,7 +51,11 @@ class Assertions:
         if not self._leads_to_panic(branch.target if taken else address + 4):
             return False
         calls = (each.location for each in self._program.image.source_at(address))
-        return any(_is_assertion(place.file, place.line) for place in (location, *calls) if place)
+        return any(self._is_assertion(place) for place in (location, *calls) if place)
+
+    def _is_assertion(self, place: SourceLocation) -> bool:
+        text = line_of(source_lines(place.file, self._folder), place.line)
+        return _ASSERTION.search(text) is not None
 
     def _leads_to_panic(self, address: int | None, depth: int = 0) -> bool:
         """Whether the straight way from `address` ends in panic, or in a function of which that is true."""
@@ -72,13 +78,16 @@ class Assertions:
         return False
 
 
+def source_lines(file: str, folder: Path) -> tuple[str, ...]:
+    """The text of a source file, or nothing where it is not there; a relative path starts in `folder`."""
+    return _read(folder.absolute() / file)
+
+
 @cache
-def source_lines(file: str) -> tuple[str, ...]:
-    """The text of a source file, or nothing where it is not there."""
-    path = Path(file)
+def _read(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
 
-def _is_assertion(file: str, line: int) -> bool:
-    lines = source_lines(file)
-    return line <= len(lines) and _ASSERTION.search(lines[line - 1]) is not None
+def line_of(source: Sequence[str], line: int) -> str:
+    """The text of a line, from 1; empty where the source is not there."""
+    return source[line - 1] if line <= len(source) else ""

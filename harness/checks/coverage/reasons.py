@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from harness.checks.coverage.fatal import source_lines
+from harness.checks.coverage.fatal import line_of
 from harness.checks.coverage.source import Coverage
 from harness.errors import HarnessError
 
@@ -33,12 +33,7 @@ class Missing:
     line: int
     function: str
     what: str
-
-    @property
-    def code(self) -> str:
-        """The text of the line, without its indentation; empty where the source is not there."""
-        lines = source_lines(self.file)
-        return lines[self.line - 1].strip() if self.line <= len(lines) else ""
+    code: str  # the text of the line, without its indentation; empty where the source is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +86,4 @@ def missing(coverage: Coverage) -> Iterator[Missing]:
         unreached = {line for line, hit in each.lines.items() if not hit}
         for line in sorted(unreached | lacking.keys()):
             what = "line" if line in unreached else f"{lacking[line]} of its branch outcomes"
-            yield Missing(file, line, each.owners[line], what)
+            yield Missing(file, line, each.owners[line], what, line_of(each.source, line).strip())

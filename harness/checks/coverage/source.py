@@ -14,10 +14,11 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from harness.arch.a64 import condition
-from harness.checks.coverage.fatal import Assertions, source_lines
+from harness.checks.coverage.fatal import Assertions, line_of, source_lines
 from harness.checks.coverage.program import Program
 from harness.checks.coverage.reached import Reached, reach
 from harness.checks.coverage.recorder import Step
@@ -45,12 +46,16 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class FileCoverage:
-    """One source file: its lines with code and whether they were reached, its branches, its functions."""
+    """One source file: its lines with code and whether they were reached, its branches, its functions.
+
+    `source` is its text, empty where that was not found.
+    """
 
     lines: dict[int, bool] = field(default_factory=dict)
     outcomes: dict[Outcome, bool] = field(default_factory=dict)
     functions: dict[str, tuple[int, bool]] = field(default_factory=dict)  # name -> line, reached
     owners: dict[int, str] = field(default_factory=dict)  # the function that a line belongs to
+    source: tuple[str, ...] = ()
 
     def add(self, other: FileCoverage) -> None:
         """Take in the same file in another image."""
@@ -61,6 +66,26 @@ class FileCoverage:
         for name, (line, hit) in other.functions.items():
             self.functions[name] = (line, hit or self.functions.get(name, (line, False))[1])
         self.owners |= other.owners
+        self.source = self.source or other.source
+        self.join_copies()  # the other image may test a condition in yet another way
+
+    def has_one_condition(self, line: int) -> bool:
+        """Whether a line has no more than one, as far as its text says; no if that is not known."""
+        text = line_of(self.source, line)
+        return bool(text) and _SEVERAL.search(text) is None
+
+    def join_copies(self) -> None:
+        """Make one branch of those that are copies of a line's only condition, but test it in unlike ways."""
+        tests = defaultdict[tuple[int, int], dict[str, list[bool]]](lambda: defaultdict(list))
+        for outcome, hit in self.outcomes.items():
+            tests[outcome.line, outcome.column][outcome.test].append(hit)
+        for (line, column), found in tests.items():
+            if len(found) > 1 and self.has_one_condition(line):
+                for outcome in [old for old in self.outcomes if old[:2] == (line, column)]:
+                    del self.outcomes[outcome]
+                ways = max(sum(hits) for hits in found.values())
+                joined = {Outcome(line, column, "", 0, truth): ways > truth for truth in (False, True)}
+                self.outcomes |= joined
 
 
 @dataclass(slots=True)
@@ -90,9 +115,7 @@ class Coverage:
     def add(self, other: Coverage) -> None:
         """Take in another image of the same sources."""
         for path, each in other.files.items():
-            known = self.files.setdefault(path, FileCoverage())
-            known.add(each)
-            join_copies(path, known)  # the other image may test a condition in yet another way
+            self.files.setdefault(path, FileCoverage()).add(each)
         self.instructions.reached += other.instructions.reached
         self.instructions.total += other.instructions.total
         self.assertions += other.assertions
@@ -116,21 +139,36 @@ def ratio(hits: Iterable[bool]) -> Ratio:
 
 
 def measure(
-    image: ElfImage, steps: Iterable[Step], root: str = "", program: Program | None = None
+    image: ElfImage,
+    steps: Iterable[Step],
+    root: str = "",
+    program: Program | None = None,
+    folder: Path = Path(),
 ) -> Coverage:
-    """The coverage of the source files of `image` whose path starts with `root`."""
+    """The coverage of the source files of `image` whose path starts with `root`.
+
+    Relative paths start in `folder`. Without the text of a file its assertions are conditions like others.
+    """
     program = program or Program(image)
     found = reach(program, steps)
     coverage = Coverage(instructions=ratio(a in found.instructions for a in program.instructions))
-    owners = Owners(image)
-    _add_lines(coverage, program, found, root, owners)
-    _add_branches(coverage, program, found, owners)
+    owners, assertions = Owners(image), Assertions(program, folder)
+    _add_lines(coverage, program, found, root, owners, assertions.code())
+    for path, each in coverage.files.items():
+        each.source = source_lines(path, folder)
+    _add_branches(coverage, program, found, owners, assertions)
     _add_functions(coverage, image, found)
     return coverage
 
 
-def _add_lines(coverage: Coverage, program: Program, found: Reached, root: str, owners: Owners) -> None:
-    failing = Assertions(program).code()
+def _add_lines(
+    coverage: Coverage,
+    program: Program,
+    found: Reached,
+    root: str,
+    owners: Owners,
+    failing: Collection[int],
+) -> None:
     for address, location in program.image.lines.statements():
         if location.file.startswith(root) and address not in failing:
             each = coverage.files.setdefault(location.file, FileCoverage())
@@ -145,8 +183,10 @@ def _add_lines(coverage: Coverage, program: Program, found: Reached, root: str, 
                 coverage.files[place.file].lines[place.line] = True
 
 
-def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: Owners) -> None:
-    assertions, seen = Assertions(program), Counter[Hashable]()
+def _add_branches(
+    coverage: Coverage, program: Program, found: Reached, owners: Owners, assertions: Assertions
+) -> None:
+    seen = Counter[Hashable]()
     for address in program.instructions:
         branch, location = program.branch(address), program.image.lines.location(address)
         if branch is None or branch.flow != "conditional" or branch.target == address + 4:
@@ -157,7 +197,7 @@ def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: 
         test, truth = condition(program.word(address))
         place = (location.line, location.column, test)
         copy = (place, *_copy(program.image, address, location))
-        ordinal = 0 if _has_one_condition(location) else seen[copy]
+        ordinal = 0 if each.has_one_condition(location.line) else seen[copy]
         each.owners.setdefault(location.line, owners.of(address, location))
         for taken in (True, False):
             if assertions.fails(address, taken, location):
@@ -166,26 +206,8 @@ def _add_branches(coverage: Coverage, program: Program, found: Reached, owners: 
             outcome = Outcome(*place, ordinal, truth == taken)
             each.outcomes[outcome] = (address, taken) in found.outcomes or each.outcomes.get(outcome, False)
         seen[copy] += 1
-    for path, each in coverage.files.items():
-        join_copies(path, each)
-
-
-def join_copies(path: str, each: FileCoverage) -> None:
-    """Make one branch of those that are copies of a line's only condition, but test it in unlike ways."""
-    tests = defaultdict[tuple[int, int], dict[str, list[bool]]](lambda: defaultdict(list))
-    for outcome, hit in each.outcomes.items():
-        tests[outcome.line, outcome.column][outcome.test].append(hit)
-    for (line, column), found in tests.items():
-        if len(found) > 1 and _has_one_condition(SourceLocation(path, line)):
-            for outcome in [old for old in each.outcomes if old[:2] == (line, column)]:
-                del each.outcomes[outcome]
-            ways = max(sum(hits) for hits in found.values())
-            each.outcomes |= {Outcome(line, column, "", 0, truth): ways > truth for truth in (False, True)}
-
-
-def _has_one_condition(location: SourceLocation) -> bool:
-    lines = source_lines(location.file)
-    return location.line <= len(lines) and _SEVERAL.search(lines[location.line - 1]) is None
+    for each in coverage.files.values():
+        each.join_copies()
 
 
 def _copy(image: ElfImage, address: int, location: SourceLocation) -> tuple[Hashable, ...]:

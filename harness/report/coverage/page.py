@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from html import escape
 
 from harness.checks.coverage import Coverage, FileCoverage
-from harness.checks.coverage.fatal import source_lines
 from harness.checks.coverage.reasons import Reasons, missing
 from harness.checks.coverage.source import Ratio, ratio
 from harness.report.coverage.lcov import by_line
@@ -62,11 +61,10 @@ def _cells(found: Ratio) -> str:
 
 
 def _source(path: str, each: FileCoverage, said: dict[tuple[str, int], str]) -> Iterator[str]:
-    lines = source_lines(path)
     name, complete = escape(path), all(each.lines.values()) and all(each.outcomes.values())
     yield f"<details id='{name}'{'' if complete else ' open'}><summary>{name}</summary><pre>"
     branches = {line: ratio(each.outcomes[o] for o in outcomes) for line, outcomes in by_line(each)}
-    for number, text in enumerate(lines, 1):
+    for number, text in enumerate(each.source, 1):
         found, reason = branches.get(number), said.get((path, number))
         kind = _kind(each.lines.get(number), found, reason)
         note = f"{found.reached}/{found.total}  " if found else ""

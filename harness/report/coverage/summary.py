@@ -56,6 +56,9 @@ def _totals(coverage: Coverage) -> Text:
         text.append(f"{name:13}{getattr(coverage, name)()}\n", "bold")
     text.append(f"{'instructions':13}{coverage.instructions}\n")
     text.append(f"{coverage.assertions} outcomes are failures of assertions: not counted", "dim")
+    unread = sum(not each.source for each in coverage.files.values())
+    if unread:
+        text.append(f"\nno source of {plural(unread, 'file')} here: failures of assertions there do count")
     return text
 
 
