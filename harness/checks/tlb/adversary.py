@@ -261,14 +261,17 @@ class Adversary:
             self._flush()
 
     def _invalidate(self, what: Invalidation) -> None:
-        """Entries go at once or with the DSB; what a walk may still see is there again."""
+        """Entries go at once or with the DSB; what a walk may still see is there again.
+
+        Where an earlier TLBI is complete but for the ISB, that is all that is missing.
+        """
         for entry in self._tlb.reached(what):
             if self._descriptors.is_reloadable(entry.steps) and self._choices.yes(_RELOAD, entry.number):
                 continue
             if self._choices.yes(_AT_ONCE, entry.number):
                 self._tlb.remove(entry)
             else:
-                self._tlb.dying[entry] = Dying.UNTIL_DSB
+                self._tlb.dying.setdefault(entry, Dying.UNTIL_DSB)
 
     def register_write(self, event: RegisterWrite) -> None:
         """MSR."""

@@ -365,6 +365,21 @@ case wrong_\name
     .endm
     pair    kernel_unmap_with_a_use_between
 
+/* A second TLBI takes nothing back of what the first one has done, though no DSB is behind it. */
+    .macro  kernel_unmap_with_a_second_tlbi taken
+    use     WINDOW
+    entry   window_l3, 0, 0
+    dsb     ishst
+    tlbi_va vaae1is, WINDOW
+    .if     \taken
+    dsb     ish
+    .endif
+    tlbi_va vaae1is, WINDOW
+    isb
+    look    WINDOW
+    .endm
+    pair    kernel_unmap_with_a_second_tlbi
+
 /* What a load from x0 gives. */
 case load
     adr     x20, 9f
