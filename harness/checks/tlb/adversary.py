@@ -186,7 +186,9 @@ class Adversary:
 
     def _descend(self, regime: Regime, table: int, level: int, va: int) -> int:
         """Some address that is translated below a table, which is for addresses from `va` on."""
-        memory, entries = self._machine.memory, min(regime.root_entries, PAGE // 8)
+        memory, entries = self._machine.memory, PAGE // 8
+        if level == regime.start_level:
+            entries = min(regime.root_entries, entries)
         while memory.contains(table, 8 * entries):
             words = struct.unpack(f"<{entries}Q", memory.read(table, 8 * entries))
             valid = [at for at, raw in enumerate(words) if raw & 1]

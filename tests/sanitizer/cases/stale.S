@@ -324,6 +324,39 @@ case wrong_\name
     .endm
     pair    entry_of_one_space
 
+/* From user_l0 to user_l1: 32 bits instead of 48, and four entries in the first table. Clobbers x0, x9. */
+    .macro  run_in_small_root
+    run_in  empty_l0, 0
+    isb
+    mrs     x9, tcr_el1
+    add     x9, x9, #16
+    msr     tcr_el1, x9
+    isb
+    tlbi    vmalle1is
+    dsb     ish
+    run_in  user_l1, 1
+    isb
+    .endm
+
+/* Of a table that is unlinked a TLB may hold any page, though nobody has used it; a TLBI for the first is not enough. */
+    .macro  unlink_below_small_root taken
+    run_in_small_root
+    entry   new_l3, 0, 0
+    entry   new_l3, 100, FRAME(9) + USER_RW
+    entry   user_l2, 3, PA(new_l3) + TABLE
+    dsb     ishst
+    isb
+    entry   user_l2, 3, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x600000
+    .if     \taken
+    tlbi_va vae1is, 0x664000
+    .endif
+    dsb     ish
+    look    0x664000
+    .endm
+    pair    unlink_below_small_root
+
 /* What is seen before the last step is anyone's guess, and must not be kept. */
     .macro  unmap_with_a_use_between taken
     use     0x1000
