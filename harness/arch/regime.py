@@ -119,7 +119,11 @@ class Regime:
 
     def memory_type(self, attr_index: int) -> str:
         """The memory type that MAIR_EL1 gives to attribute `attr_index`, in words."""
-        return memory_type(get(self.mair, attr_index * 8 + 7, attr_index * 8))
+        return memory_type(self.memory_attribute(attr_index))
+
+    def memory_attribute(self, attr_index: int) -> int:
+        """The same as MAIR_EL1 encodes it: 8 bits."""
+        return get(self.mair, attr_index * 8 + 7, attr_index * 8)
 
 
 def start_level(granule: Granule, va_bits: int) -> int:

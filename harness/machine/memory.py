@@ -60,6 +60,11 @@ class Memory:
             raise LookupError(f"no RAM at {pa:#x}")
         return self._ram.read(pa - self.base, size)
 
+    def alike(self, one: int, other: int, size: int) -> bool:
+        """Whether `size` bytes at two physical addresses are RAM, and the same."""
+        inside = self.contains(one, size) and self.contains(other, size)
+        return inside and self._ram.read(one - self.base, size) == self._ram.read(other - self.base, size)
+
     def digest(self) -> str:
         """SHA-256 of the contents of RAM; equal contents give equal digests."""
         return self._ram.digest()

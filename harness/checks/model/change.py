@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.arch.bits import bit, get
+from harness.arch.bits import bit
 from harness.arch.descriptor import Descriptor, decode
+from harness.arch.replacement import Leaf, why_break
 from harness.checks.model.tables import Use
 
-_ATTRIBUTES, _SHAREABILITY = 0b111 << 2, 0b11 << 8
-_EL0, _READ_ONLY, _AF, _NG, _CONTIGUOUS = 1 << 6, 1 << 7, 1 << 10, 1 << 11, 1 << 52
+_EL0, _READ_ONLY, _AF = 1 << 6, 1 << 7, 1 << 10
 _EXECUTE_NEVER = 1 << 53 | 1 << 54
 _TABLE_RIGHTS = 0b11111 << 59
 
@@ -49,11 +50,10 @@ def cacheable(use: Use, raw: int, hardware_af: bool) -> bool:
     return use.is_table(raw) or (use.is_leaf(raw) and (bool(raw & _AF) or hardware_af))
 
 
-def breaks(change: Change, same_contents: bool, any_contiguous: bool) -> str | None:
+def breaks(change: Change, same_contents: Callable[[], bool], *, any_contiguous: bool) -> str | None:
     """Why this change of a valid entry to another valid one needs break-before-make, or None.
 
-    `same_contents`: both output addresses hold the same bytes. `any_contiguous`: the CPU has FEAT_BBM level 1
-    or more and so allows the Contiguous bit to change.
+    For the other arguments see `why_break`.
     """
     use, old, new = change.use, change.old, change.new
     was_table, is_table = use.is_table(old), use.is_table(new)
@@ -61,29 +61,12 @@ def breaks(change: Change, same_contents: bool, any_contiguous: bool) -> str | N
         return "a table is replaced by a block" if was_table else "a block is replaced by a table"
     if was_table:
         return "another table is linked" if use.next_table(old) != use.next_table(new) else None
-    return _leaf_breaks(change, same_contents, any_contiguous)
+    leaves = _leaf(change, change.before), _leaf(change, change.after)
+    return why_break(*leaves, same_contents, any_contiguous=any_contiguous)
 
 
-def _leaf_breaks(change: Change, same_contents: bool, any_contiguous: bool) -> str | None:
-    old, new, changed = change.old, change.new, change.old ^ change.new
-    if change.before.output_address != change.after.output_address:
-        read_only = old & new & _READ_ONLY
-        if not (read_only and same_contents):
-            return "the output address changes"
-    if changed & _ATTRIBUTES and _memory(change, old) != _memory(change, new):
-        return "the memory type changes"
-    if changed & _SHAREABILITY:
-        return "the shareability changes"
-    if old & _NG and not new & _NG:
-        return "the entry becomes global"
-    if changed & _CONTIGUOUS and not any_contiguous:
-        return "the Contiguous bit changes"
-    return None
-
-
-def _memory(change: Change, raw: int) -> int:
-    index = get(raw, 4, 2)
-    return get(change.use.root.regime.mair, 8 * index + 7, 8 * index)
+def _leaf(change: Change, descriptor: Descriptor) -> Leaf:
+    return Leaf(descriptor, change.use.root.regime.memory_attribute(descriptor.attr_index))
 
 
 def restricts(change: Change) -> bool:

@@ -120,22 +120,12 @@ class TableStores:
         self._owe(change)
 
     def _breaks(self, change: Change) -> str | None:
-        same = False
-        if not change.use.is_table(change.old) and not change.use.is_table(change.new):
-            same = self._same_contents(change)
-        return breaks(change, same, any_contiguous=False)
+        return breaks(change, lambda: self._same_contents(change), any_contiguous=False)
 
     def _same_contents(self, change: Change) -> bool:
         old, new = change.before.output_address, change.after.output_address
         size = 1 << change.use.shift
-        if old == new:
-            return True
-        inside = self._model.memory.contains(old, size) and self._model.memory.contains(new, size)
-        return (
-            inside
-            and size <= 1 << 21
-            and self._model.memory.read(old, size) == self._model.memory.read(new, size)
-        )
+        return size <= 1 << 21 and self._model.memory.alike(old, new, size)
 
     def _unmake(self, change: Change) -> None:
         """Valid -> not valid."""

@@ -7,7 +7,6 @@ import struct
 from itertools import chain
 from typing import Any, NamedTuple
 
-from harness.arch.bits import get
 from harness.arch.descriptor import LAST_LEVEL
 from harness.arch.maintenance import Invalidation, invalidation, tlbi_operation
 from harness.arch.permissions import Rights, permissions
@@ -161,9 +160,9 @@ class Adversary:
         return new
 
     def _leaf(self, walked: _Walked) -> Entry:
-        last, mair = walked.walk.steps[-1].descriptor, walked.regime.mair
+        last = walked.walk.steps[-1].descriptor
         asid = self._registers.context.asid if last.ng else None
-        memory = get(mair, 8 * last.attr_index + 7, 8 * last.attr_index)
+        memory = walked.regime.memory_attribute(last.attr_index)
         return self._entry(walked, len(walked.walk.steps), asid, memory)
 
     def _entry(self, walked: _Walked, length: int, asid: int | None, memory: int) -> Entry:

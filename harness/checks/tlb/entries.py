@@ -15,10 +15,9 @@ from typing import Any
 from harness.arch.descriptor import Descriptor
 from harness.arch.maintenance import Invalidation
 from harness.arch.permissions import TableLimits
+from harness.arch.replacement import Leaf, why_break
 from harness.arch.walker import Step
 from harness.machine.memory import Memory
-
-_READ_ONLY = 0b10  # of AP[2:1]
 
 
 class Dying(enum.Enum):
@@ -69,16 +68,21 @@ class Entry:
     def conflicts(self, other: Entry, memory: Memory) -> bool:
         """Whether a TLB that holds both of one address has been used without break-before-make (D8.16.1).
 
-        Read-only memory may move if it is the same at both places.
+        The newer one is what its table still holds: walks may come by an old descriptor after a new one. Of
+        the Contiguous bit nothing follows here.
         """
-        mine, others = self.last, other.last
-        if (mine.level, mine.sh, self.memory) != (others.level, others.sh, other.memory):
+        if self.shift != other.shift:
             return True
-        if self.pa - self.va == other.pa - other.va:
-            return False
-        read_only, size = mine.ap & others.ap & _READ_ONLY, 1 << self.shift
-        inside = memory.contains(self.pa, size) and memory.contains(other.pa, size)
-        return not (read_only and inside and memory.read(self.pa, size) == memory.read(other.pa, size))
+        old, new = sorted((self, other), key=lambda each: each._is_there(memory))
+        before, after = Leaf(old.last, old.memory), Leaf(new.last, new.memory)
+        reason = why_break(
+            before, after, lambda: memory.alike(old.pa, new.pa, 1 << new.shift), any_contiguous=True
+        )
+        return reason is not None
+
+    def _is_there(self, memory: Memory) -> bool:
+        step = self.steps[-1]
+        return memory.read_qword(step.entry_address) == step.raw
 
     def reached_by(self, what: Invalidation) -> bool:
         """Whether a TLBI is for it."""

@@ -309,6 +309,67 @@ case wrong_\name
     .endm
     pair    switch_in_one_step
 
+/* Read-only pages of the same contents need no break. */
+    .macro  move_read_only taken
+    use     0x3000
+    .if     \taken
+    entry   user_l3, 3, FRAME(4) + USER_RO
+    .else
+    entry   user_l3, 3, FRAME(9) + USER_RO
+    .endif
+    dsb     ishst
+    isb
+    look    0x3000
+    .endm
+    pair    move_read_only
+
+/* The same page, but for all spaces: a TLB that holds both entries takes an abort. */
+    .macro  global_break taken
+    use     0x1000
+    .if     \taken
+    entry   user_l3, 1, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x1000
+    dsb     ish
+    .endif
+    entry   user_l3, 1, FRAME(1) + (USER_RW & ~NG)
+    dsb     ishst
+    isb
+    look    0x1000
+    .endm
+    pair    global_break
+
+/*
+ * The other way round a TLB may hold both, whichever it has loaded first: before the DSB walks may see either, and each
+ * store to a table lets them choose again.
+ */
+    .macro  no_more_global_tlbi taken
+    entry   user_l3, 8, FRAME(8) + (USER_RW & ~NG)
+    dsb     ishst
+    isb
+    use     0x8000
+    mov     x22, #0
+    entry   user_l3, 8, FRAME(8) + USER_RW
+    .rept   4
+    use     0x8000
+    add     x22, x22, x0
+    entry   user_l3, 9, FRAME(9) + USER_RW
+    use     0x8000
+    add     x22, x22, x0
+    entry   user_l3, 9, 0
+    .endr
+    dsb     ishst
+    .if     \taken
+    tlbi_va vae1is, 0x8000
+    .endif
+    dsb     ish
+    run_in  other_l0, 2
+    isb
+    look    0x8000
+    add     x0, x0, x22
+    .endm
+    pair    no_more_global_tlbi
+
     .macro  entry_of_one_space taken
     .if     \taken
     entry   user_l3, 8, FRAME(8) + USER_RW

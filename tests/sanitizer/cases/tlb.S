@@ -86,6 +86,23 @@ case bad_break_before_make__shareability
     dsb     ish
     ret
 
+case bad_break_before_make__global
+    entry   user_l3, 1, FRAME(1) + (USER_RW & ~NG)
+    dsb     ishst
+    tlbi_va vae1is, 0x1000
+    dsb     ish
+    ret
+
+/* Read-only before and after, but page 1 has other contents by now. */
+case bad_break_before_make__other_contents
+    ldr     x0, =0x1000
+    str     x0, [x0]
+    entry   user_l3, 3, FRAME(1) + USER_RO
+    dsb     ishst
+    tlbi_va vae1is, 0x3000
+    dsb     ish
+    ret
+
 case bad_break_before_make__table_over_block
     entry   user_l2, 1, PA(new_l3) + TABLE
     dsb     ishst
