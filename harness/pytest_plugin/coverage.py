@@ -26,7 +26,7 @@ _SUMMARY = ""
 _OUTPUT = "kernel_cov"  # the key of a worker's contribution
 
 Destination = tuple[str, Path]
-Seen = dict[str, "set[Step]"]  # by the path of the image
+Seen = dict[str, "set[Step]"]  # by the path of the image, resolved: tests may spell it in another way
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -73,7 +73,7 @@ class CoveragePlugin:
         self._config = config
         self._destinations = destinations
         self._recorders: dict[str, Recorder] = {}
-        self._seen: Seen = {str(target.path): set() for target in settings_of(config).targets}
+        self._seen: Seen = {str(target.path.resolve()): set() for target in settings_of(config).targets}
         self._by_test: dict[str, Any] = {}
         self._wants_tests = any(kind == "tests" for kind, _ in destinations)
         self._detach: Callable[[], None] = lambda: None
@@ -91,7 +91,7 @@ class CoveragePlugin:
     def _attach(self, machine: Machine, image: ElfImage) -> None:
         from harness.checks.coverage import Recorder
 
-        path = str(image.path)
+        path = str(image.path.resolve())
         if path in self._seen:
             self._recorders.setdefault(path, Recorder()).attach(machine)
 

@@ -61,7 +61,7 @@ def test_what_each_test_executes_is_told_apart(pytester: pytest.Pytester, elf: P
     data = json.loads((pytester.path / "out.json").read_text())
     names = {name.partition("::")[2] for name in data}
     assert names == {"test_kernel[-3]", "test_kernel[-2]", "test_kernel[-1]", "test_space"}
-    assert all(each["seconds"] > 0 and each["steps"][str(elf)] for each in data.values())
+    assert all(each["seconds"] > 0 and each["steps"][str(elf.resolve())] for each in data.values())
 
 
 def test_the_folder_of_the_run_does_not_matter(
@@ -74,6 +74,33 @@ def test_the_folder_of_the_run_does_not_matter(
     monkeypatch.chdir(pytester.mkdir("below"))
     assert measured(pytester, elf, "..") == above
     assert above["assertions"]
+
+
+@pytest.mark.parametrize(
+    ("named", "booted"),
+    [
+        ("image/kernel.elf", "{here}/image/kernel.elf"),
+        ("{here}/image/kernel.elf", "other/../image/kernel.elf"),
+    ],
+)
+def test_an_image_is_known_however_it_is_spelled(
+    pytester: pytest.Pytester, elf: Path, named: str, booted: str
+) -> None:
+    """Relative, absolute, by way of another folder; given to pytest or to `Kernel`."""
+    for name in ("image", "other"):
+        pytester.mkdir(name)
+    (pytester.path / "image/kernel.elf").write_bytes(elf.read_bytes())
+    booted = booted.format(here=pytester.path)
+    pytester.makepyfile(f"""
+        from harness import Kernel
+
+        def test_own():
+            Kernel({booted!r}, ram_size=64 << 20).close()
+    """)
+    options = ("-p", "no:cacheprovider", "--kernel-cov=tests:out.json")
+    pytester.runpytest_subprocess(*options, "--kernel-elf", named.format(here=pytester.path))
+    (own,) = json.loads(Path("out.json").read_text()).values()
+    assert list(own["steps"]) == [str((pytester.path / "image/kernel.elf").resolve())]
 
 
 @pytest.mark.parametrize("value", ["tests", "pdf:out", "lcov:", "lcov"])
