@@ -20,13 +20,13 @@ import pytest
 
 from harness.pytest_plugin import coverage, kdb, mutants, states, tools
 from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
+from harness.pytest_plugin.used import given, remember
 
 if TYPE_CHECKING:
     from harness import Kernel, Machine
     from harness.pytest_plugin.pool import Pool
 
 _POOL = pytest.StashKey["Pool"]()
-_KERNELS = pytest.StashKey[list["Kernel"]]()
 
 # -- options ------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ def kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Kernel:
     """The kernel, as it was just after boot: booted once by each worker, restored for each test."""
     booted = _pool(request.config).fresh(kernel_elf)
     booted.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
-    _remember(request.node, booted)
+    remember(request.node, booted)
     kdb.record(request.node, booted)
     return booted
 
@@ -159,7 +159,7 @@ def boot_kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Iterator[Ca
 
     def boot(**options: Any) -> Kernel:
         made.append(_pool(request.config).boot(kernel_elf, **options))
-        _remember(request.node, made[-1])
+        remember(request.node, made[-1])
         kdb.record(request.node, made[-1])
         return made[-1]
 
@@ -197,10 +197,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 # -- failures -----------------------------------------------------------------------------------------------
 
 
-def _remember(item: pytest.Item, booted: Kernel) -> None:
-    item.stash.setdefault(_KERNELS, []).append(booted)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -208,7 +204,7 @@ def pytest_runtest_makereport(
     """Put what the kernels of a failed test look like into its report."""
     report = yield
     if report.failed and report.when != "teardown":
-        for booted in item.stash.get(_KERNELS, []):
+        for booted in given(item):
             from harness.pytest_plugin.sections import sections
 
             report.sections += sections(booted, call.excinfo.value if call.excinfo else None)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.pytest_plugin.options import is_worker
+from harness.pytest_plugin.used import kernels_of
 
 if TYPE_CHECKING:
     from harness import Kernel
@@ -62,14 +63,6 @@ def states(kernels: Iterable[Kernel]) -> list[State]:
             continue
         found.append((kernel.machine.instructions, kernel.machine.memory.digest()))
     return found
-
-
-def kernels_of(item: pytest.Item) -> list[Kernel]:
-    """The kernels that a test has by its fixtures."""
-    from harness import Kernel
-
-    used = getattr(item, "funcargs", {}).values()
-    return list({id(each): each for each in used if isinstance(each, Kernel)}.values())
 
 
 class States:

@@ -79,8 +79,8 @@ def test_the_folder_of_the_run_does_not_matter(
 @pytest.mark.parametrize(
     ("named", "booted"),
     [
-        ("image/kernel.elf", "{here}/image/kernel.elf"),
-        ("{here}/image/kernel.elf", "other/../image/kernel.elf"),
+        ("{here}/image/kernel.elf", "image/kernel.elf"),
+        ("other/../image/kernel.elf", "{here}/image/kernel.elf"),
     ],
 )
 def test_an_image_is_known_however_it_is_spelled(

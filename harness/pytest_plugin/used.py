@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The kernels that a test uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness import Kernel
+
+_KERNELS = pytest.StashKey[list["Kernel"]]()
+
+
+def remember(item: pytest.Item, kernel: Kernel) -> None:
+    """The plugin has given this kernel to the test."""
+    item.stash.setdefault(_KERNELS, []).append(kernel)
+
+
+def given(item: pytest.Item) -> list[Kernel]:
+    """The kernels that the plugin has given to a test, in order; it may have closed some."""
+    return item.stash.get(_KERNELS, [])
+
+
+def kernels_of(item: pytest.Item) -> list[Kernel]:
+    """These, and those that other fixtures of the test are, once each."""
+    from harness import Kernel
+
+    others = (each for each in getattr(item, "funcargs", {}).values() if isinstance(each, Kernel))
+    return list({id(each): each for each in (*given(item), *others)}.values())
