@@ -29,6 +29,7 @@ from harness.image import ElfImage
 from harness.kernel import Kernel
 from harness.kernel.kernel import attachments
 from harness.machine import Machine
+from harness.report.files import make_room
 from harness.report.mutation import mutation_data, mutation_report, totals
 
 FOLDER = Path(".build/mutants")
@@ -99,11 +100,13 @@ def mutants_command(
     """
     if summary is not None and (kinds or functions or sample is not None):
         raise HarnessError("--summary is of all mutants: leave out --kind, --function and --sample")
+    known = Reasons.load(reasons) if reasons else Reasons(())
+    if summary is not None:
+        make_room(summary)
     image = load(elf)
     program = Program(image)
     chosen = choose(list(mutants(program, source)), kinds, functions, sample, seed)
     paths = tests or TESTS
-    known = Reasons.load(reasons) if reasons else Reasons(())
     journal = _run(program, chosen, paths, jobs, limit, folder)
     results = [(mutant, journal.results[mutant.id]) for mutant in chosen]
     if summary is not None:

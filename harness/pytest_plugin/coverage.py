@@ -18,6 +18,7 @@ from harness.pytest_plugin.options import is_worker, settings_of
 
 if TYPE_CHECKING:
     from harness.checks.coverage import Coverage, Recorder, Step
+    from harness.checks.coverage.reasons import Reasons
     from harness.image import ElfImage
     from harness.machine import Machine
 
@@ -46,10 +47,25 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def register(config: pytest.Config) -> None:
-    """Start to measure, if that was asked for."""
+    """Start to measure, if that was asked for. Raises pytest.UsageError for what would fail at the end."""
     wanted = config.getoption("kernel_cov")
-    if wanted:
-        config.pluginmanager.register(CoveragePlugin(config, _destinations(config, wanted)), "lukos-coverage")
+    if not wanted:
+        return
+    from harness.checks.coverage.reasons import Reasons
+    from harness.errors import HarnessError
+    from harness.report.files import make_room
+
+    destinations, reasons = _destinations(config, wanted), Reasons(())
+    file = config.getini("kernel_cov_reasons")
+    if not is_worker(config):
+        try:
+            if file:
+                reasons = Reasons.load(config.rootpath / file)
+            for _, destination in destinations:
+                make_room(destination)
+        except HarnessError as error:
+            raise pytest.UsageError(f"--kernel-cov: {error}") from None
+    config.pluginmanager.register(CoveragePlugin(config, destinations, reasons), "lukos-coverage")
 
 
 def _destinations(config: pytest.Config, wanted: Iterable[str]) -> list[Destination]:
@@ -69,9 +85,10 @@ def _destinations(config: pytest.Config, wanted: Iterable[str]) -> list[Destinat
 class CoveragePlugin:
     """The hooks of a run that measures."""
 
-    def __init__(self, config: pytest.Config, destinations: list[Destination]) -> None:
+    def __init__(self, config: pytest.Config, destinations: list[Destination], reasons: Reasons) -> None:
         self._config = config
         self._destinations = destinations
+        self._reasons = reasons
         self._recorders: dict[str, Recorder] = {}
         self._seen: Seen = {str(target.path.resolve()): set() for target in settings_of(config).targets}
         self._by_test: dict[str, Any] = {}
@@ -135,7 +152,7 @@ class CoveragePlugin:
         from harness.report.coverage.summary import summary
         from harness.report.text import plain
 
-        coverage, reasons = self._measure(), self._reasons()
+        coverage, reasons = self._measure(), self._reasons
         for kind, file in self._destinations:
             write(kind, file, coverage, reasons, self._by_test)
         terminalreporter.section("kernel coverage")
@@ -152,9 +169,3 @@ class CoveragePlugin:
             if steps:
                 total.add(measure(ElfImage.load(path), steps, source, folder=self._config.rootpath))
         return total
-
-    def _reasons(self) -> Any:
-        from harness.checks.coverage.reasons import Reasons
-
-        file = self._config.getini("kernel_cov_reasons")
-        return Reasons.load(self._config.rootpath / file) if file else Reasons(())

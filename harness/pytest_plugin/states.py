@@ -39,7 +39,15 @@ def register(config: pytest.Config) -> None:
     write, compare = config.getoption("kernel_states"), config.getoption("kernel_same_as")
     if not write and not compare:
         return
+    from harness.errors import HarnessError
+    from harness.report.files import make_room
+
     folder = config.invocation_params.dir
+    if write and not is_worker(config):
+        try:
+            make_room(folder / write)
+        except HarnessError as error:
+            raise pytest.UsageError(f"--kernel-states: {error}") from None
     expected = None
     if compare and not is_worker(config):
         try:
@@ -93,7 +101,6 @@ class States:
             return
         found = json.loads(json.dumps(self._found))
         if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_text(json.dumps(found, indent=0))
         self._differing = _differing(self._expected, found) if self._expected is not None else []
         if self._differing and session.exitstatus == pytest.ExitCode.OK:

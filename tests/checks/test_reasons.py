@@ -47,12 +47,29 @@ def test_a_reason_is_about_a_line_or_a_function(tmp_path: Path, code: str, said:
     assert len(reasons.stale(found)) == (said == 0)
 
 
-def test_an_entry_without_a_reason_is_refused(tmp_path: Path) -> None:
-    """The error names the file and what is missing."""
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "No such file"),
+        ('[["a.c"', "not a list of reasons: .*Expected"),
+        (b"\xff", "not a list of reasons: .*decode"),
+        ('["a.c"]\nfunction = "f"\nreason = "r"\n', r"a\.c: not a list: .*'f'"),
+        ('"a.c" = ["f"]\n', r"a\.c: not an entry: f"),
+        ('[["a.c"]]\nfunction = "f"\n', r"a\.c: not an entry: .*'f'"),
+        ('[["a.c"]]\nreason = "r"\n', r"a\.c: not an entry: .*'r'"),
+        ('[["a.c"]]\nfunction = "f"\nreason = "r"\ntext = "t"\n', r"a\.c: not an entry: .*'t'"),
+        ('[["a.c"]]\nfunction = "f"\nreason = 1\n', r"a\.c: not an entry: .*1"),
+    ],
+    ids=["nowhere", "no TOML", "no text", "table", "no table", "reason", "function", "unknown", "type"],
+)
+def test_what_is_no_list_of_reasons_is_refused(tmp_path: Path, text: str | bytes | None, what: str) -> None:
+    """The error names the file and what is wrong in it, and says how an entry is written."""
     file = tmp_path / "list.toml"
-    file.write_text('[["a.c"]]\nfunction = "f"\n')
-    with pytest.raises(HarnessError, match=r"list.toml.*a\.c.*reason"):
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(HarnessError, match=rf"list\.toml: .*{what}.*; an entry is \[\[") as caught:
         Reasons.load(file)
+    assert str(caught.value).startswith(str(file))
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -51,6 +51,26 @@ def test_bad_images_are_one_line(command: Callable, arguments: list[str]) -> Non
     assert result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [
+        ("--reasons", "nonesuch.toml", "not a list of reasons"),
+        ("--reasons", "taken", "not a list: "),
+        ("--summary", "taken/summary.json", "cannot be written"),
+    ],
+)
+def test_what_mutants_reads_and_writes_is_looked_at_first(
+    command: Callable, elf: Path, tmp_path: Path, option: str, name: str, said: str
+) -> None:
+    """One line, before any mutant is judged."""
+    (tmp_path / "taken").write_text('["a.c"]\n')
+    result = command("mutants", "--elf", elf, option, tmp_path / name)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith(f"error: {tmp_path / name}: ")
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
 def test_the_image_that_was_never_built_has_a_recipe(
     command: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,27 @@ def test_a_format_that_is_none_is_a_usage_error(pytester: pytest.Pytester, value
     result.stderr.fnmatch_lines([f"ERROR: --kernel-cov={value}: write --kernel-cov=lcov|*:FILE*"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-o", "kernel_cov_reasons=nope.toml", "--kernel-cov"), "*nope.toml: *an entry is*"),
+        (("--kernel-cov=json:taken/out.json",), "*taken/out.json: cannot be written: *"),
+        (("--kernel-cov=json:.",), "*: cannot be written: *"),
+        (("--kernel-states=taken/states.json",), "*taken/states.json: cannot be written: *"),
+    ],
+    ids=["reasons", "in a file", "folder", "states"],
+)
+def test_what_cannot_be_read_or_written_is_said_before_any_test(
+    pytester: pytest.Pytester, arguments: tuple[str, ...], said: str
+) -> None:
+    """Not when the run is over and its results are lost."""
+    (pytester.path / "taken").write_text("")
+    result = run(pytester, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --kernel-*: {said}"])
+    result.stdout.no_fnmatch_line("*passed*")
+
+
 def test_runs_without_it_are_not_recorded(pytester: pytest.Pytester, elf: Path) -> None:
     """No section, no cost."""
     result = run(pytester, "--kernel-elf", elf)

@@ -24,6 +24,8 @@ from harness.checks.coverage.fatal import line_of
 from harness.checks.coverage.source import Coverage
 from harness.errors import HarnessError
 
+_FORM = 'an entry is [["FILE"]] with the texts function, reason and, where it is about one line, code'
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -59,9 +61,12 @@ class Reasons:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read the list. Raises HarnessError for an entry without a function or a reason."""
-        content = tomllib.loads(path.read_text())
-        return cls(tuple(_entry(path, file, each) for file, group in content.items() for each in group))
+        """Read the list. Raises HarnessError for what is none; it says how an entry is written."""
+        try:
+            content = tomllib.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise HarnessError(f"{path}: not a list of reasons: {error}; {_FORM}") from error
+        return cls(tuple(each for file, group in content.items() for each in _entries(path, file, group)))
 
     def of(self, missing: Missing) -> str | None:
         """Why a line is not reached, or None where nobody has said."""
@@ -72,11 +77,14 @@ class Reasons:
         return [each for each in self.entries if not any(each.covers(missing) for missing in found)]
 
 
-def _entry(path: Path, file: str, fields: dict[str, str]) -> Reason:
-    try:
-        return Reason(file, fields["function"], fields.get("code", ""), fields["reason"])
-    except KeyError as error:
-        raise HarnessError(f"{path}: an entry of {file} has no {error}: {fields}") from None
+def _entries(path: Path, file: str, group: object) -> Iterator[Reason]:
+    if not isinstance(group, list):
+        raise HarnessError(f"{path}: {file}: not a list: {group}; {_FORM}")
+    for fields in group:
+        texts = isinstance(fields, dict) and all(isinstance(text, str) for text in fields.values())
+        if not texts or not {"function", "reason"} <= fields.keys() <= {"function", "code", "reason"}:
+            raise HarnessError(f"{path}: {file}: not an entry: {fields}; {_FORM}")
+        yield Reason(file, fields["function"], fields.get("code", ""), fields["reason"])
 
 
 def missing(coverage: Coverage) -> Iterator[Missing]:

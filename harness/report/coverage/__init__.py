@@ -14,6 +14,7 @@ from harness.report.coverage.cobertura import cobertura
 from harness.report.coverage.data import coverage_data, totals
 from harness.report.coverage.lcov import lcov
 from harness.report.coverage.page import page
+from harness.report.files import make_room
 
 _FORMATS: dict[str, Callable[[Coverage, Reasons], str]] = {
     "lcov": lambda coverage, _reasons: lcov(coverage),
@@ -25,7 +26,10 @@ _FORMATS: dict[str, Callable[[Coverage, Reasons], str]] = {
 
 
 def write(kind: str, file: Path, coverage: Coverage, reasons: Reasons, by_test: Mapping[str, Any]) -> None:
-    """Write coverage to a file in one of the formats; "tests" is what each test executed."""
+    """Write coverage to a file in one of the formats; "tests" is what each test executed.
+
+    Raises HarnessError where that is not possible.
+    """
     text = json.dumps(by_test) if kind == "tests" else _FORMATS[kind](coverage, reasons)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_room(file)
     file.write_text(text)
