@@ -6,8 +6,9 @@
         va = kernel.vmm_address_space_region_create(space, 0x3000, kernel.AS_REGION_RW)
         assert kernel.read(space, va, 0x3000) == bytes(0x3000)
 
-Which image: `--kernel-elf PATH`, repeatable, or the ini option `kernel_elf`. Nothing else of the harness is
-imported before a test asks for one of these fixtures.
+Which image: `--kernel-elf PATH`, repeatable, or the ini option `kernel_elf`. The emulator is imported when a
+test asks for one of these fixtures, or the run for coverage or the like. Until then options are read, and of
+images that are named, who compiled them.
 """
 
 from __future__ import annotations

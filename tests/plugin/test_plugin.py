@@ -70,6 +70,20 @@ def test_machine_and_address_space_belong_to_the_kernel(pytester: pytest.Pyteste
     run(pytester, source, "--kernel-elf", elf).assert_outcomes(passed=1)
 
 
+def test_the_emulator_is_imported_when_a_kernel_is_asked_for(pytester: pytest.Pytester, elf: Path) -> None:
+    """Tests without one do not wait for it."""
+    source = """
+        import sys
+
+        def test_without():
+            assert "unicorn" not in sys.modules
+
+        def test_with(kernel):
+            assert "unicorn" in sys.modules
+    """
+    run(pytester, source, "--kernel-elf", elf).assert_outcomes(passed=2)
+
+
 def test_several_images_give_each_kernel_test_several_runs(pytester: pytest.Pytester, elf: Path) -> None:
     """Tests that use a kernel are named for the image; others run once."""
     for name in ("one", "two"):

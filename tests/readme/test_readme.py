@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.checks.export import rules_table
+from harness.cli import cli
 from harness.pytest_plugin.options import settings_of
 from tests.readme.figures import summary, with_figures
 
@@ -76,6 +77,21 @@ def test_a_command_prints_what_is_shown(image: str, command: str, output: str) -
     )
     assert done.stderr == ""
     assert settled(done.stdout) == settled(output)
+
+
+def test_the_list_of_commands_is_that_of_the_command_line() -> None:
+    """All but `debug` have an option that gives JSON."""
+    (listed,) = re.findall(r"`python -m harness --help` lists the commands: (.*?)\.\s", README, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", listed)) == cli.commands.keys()
+    gives_json = {
+        name
+        for name, command in cli.commands.items()
+        if any(
+            option.name == "as_json" or "json" in getattr(option.type, "choices", ())
+            for option in command.params
+        )
+    }
+    assert cli.commands.keys() - gives_json == {"debug"}
 
 
 def test_the_figures_are_those_of_the_committed_summaries() -> None:
