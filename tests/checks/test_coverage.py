@@ -40,11 +40,11 @@ def cbz(words: int) -> int:
 
 
 class Words(Program):
-    """A program made of words at START."""
+    """A program made of words at one address."""
 
-    def __init__(self, *words: int) -> None:
+    def __init__(self, *words: int, start: int = START) -> None:
         super().__init__(_Nothing())  # type: ignore[arg-type]
-        self._words = {START + 4 * at: word for at, word in enumerate(words)}
+        self._words = {start + 4 * at: word for at, word in enumerate(words)}
 
 
 class _Nothing:
@@ -86,6 +86,13 @@ def test_a_loop_into_its_own_block_is_not_a_cut() -> None:
         found = reach(Words(middle, ADD, ADD, cbz(-2), RET), [(START, START + 4)])
         assert (START + 12 in found.instructions) == whole
         assert found.outcomes == ({(START + 12, True)} if whole else set())
+
+
+def test_where_1k_begins_a_cut_is_no_loop() -> None:
+    """The emulator cuts blocks there, whatever follows: too little rather than too much was reached."""
+    start = 0x1400 - 4
+    found = reach(Words(ADD, ADD, ADD, cbz(-2), RET, start=start), [(start, start + 4)])
+    assert found == Reached({start}, set())
 
 
 def test_marks_and_foreign_code_add_nothing() -> None:
@@ -141,6 +148,20 @@ def test_coverage_is_what_single_instructions_say(watched: tuple[Kernel, Recorde
         if branch and branch.flow == "conditional" and branch.target != address + 4:
             outcomes |= {(address, following == branch.target)} & {(address, True), (address, False)}
     assert found.outcomes == outcomes
+
+
+def test_blocks_are_cut_where_that_is_foreseen(watched: tuple[Kernel, Recorder, list[int]]) -> None:
+    """Short of the end of a block the next one begins only where may_split() says so, or as a loop."""
+    kernel, recorder, _ = watched
+    work(kernel)
+    program = Program(kernel.image)
+    cuts = {
+        following
+        for start, following in recorder.take()
+        if start in program and start < following <= program.end(start) and following % 4 == 0
+    }
+    assert len(cuts) > 10
+    assert {hex(each) for each in cuts - program.targets if not program.may_split(each)} == set()
 
 
 def test_a_second_take_has_only_what_is_new(watched: tuple[Kernel, Recorder, list[int]]) -> None:

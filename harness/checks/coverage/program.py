@@ -11,7 +11,7 @@ from itertools import pairwise
 from harness.arch.a64 import NOP, Branch, branch, is_system
 from harness.image import ElfImage
 
-_PAGE = 4096  # the emulator's blocks do not cross pages
+_PAGE = 1024  # the emulator's blocks do not cross pages of the smallest size that an Arm CPU ever had
 PF_X = 1
 
 
