@@ -8,7 +8,7 @@ import struct
 import fdt
 import pytest
 
-from harness import GuestPanic, Machine
+from harness import GuestPanic, Kernel, Machine
 from harness.machine import devicetree
 from tests.support.frames import blocks, drain, free_blocks, without_filling
 from tests.support.vmm import KERNEL_BASE, PAGE, Vmm
@@ -40,6 +40,20 @@ def test_every_way_in_ends_at_el1(boot_kernel, entry_el, cpu, dtb_in_x0):
     assert kernel.machine.registers.el == 1
     assert kernel.console == "LuKOS VMM: 128 MiB of RAM\n"
     assert works(kernel)
+
+
+def test_memory_may_hold_anything_at_reset(kernel_elf):
+    """What the kernel takes for zero it has cleared."""
+    with Kernel(kernel_elf, ram_size=64 * M, boot=False) as kernel:
+        memory = kernel.machine.memory
+        for segment in kernel.image.segments:
+            filled = len(segment.data)
+            memory.write(segment.paddr + filled, b"\xa5" * (segment.memory_size - filled))
+        end = max(segment.paddr + segment.memory_size for segment in kernel.image.segments)
+        memory.write(end, b"\xa5" * (RAM + 64 * M - end))
+        assert kernel.machine.run(budget=100_000_000).kind == "wfi"
+        assert kernel.console == "LuKOS VMM: 64 MiB of RAM\n"
+        assert works(kernel)
 
 
 @pytest.mark.parametrize(

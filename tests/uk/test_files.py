@@ -102,6 +102,17 @@ def test_what_is_not_open_is_a_bad_descriptor(kernel, files, fd):
     assert files.make("/f") == 3
 
 
+def test_what_lies_behind_the_descriptors_is_none(kernel, files):
+    """However much it looks like one."""
+    fd = files.make("/f", b"x")
+    opened = kernel.variable("files").opened
+    size = kernel.sizeof("struct descriptor")
+    behind = opened[0].address + kernel.FILE_OPEN_MAX * size
+    kernel.write(None, behind, kernel.read(None, opened[0].address, size))
+    assert kernel.file_close(fd + kernel.FILE_OPEN_MAX) == -kernel.EBADF
+    assert kernel.file_close(fd) == 0
+
+
 def test_the_lowest_free_descriptor_is_used(kernel, files):
     """As many as FILE_OPEN_MAX, from 3 on; then EMFILE, and no file is made."""
     files.make("/f")
