@@ -36,6 +36,10 @@ def build_blob(*, version=17):
         "/many/node": {"reg": [0, 0, 0, 0, 0, 0]},
         "/none": {"#address-cells": 0, "#size-cells": 0},
         "/none/node": {"reg": [0]},
+        "/long": {"#address-cells": [0, 1]},
+        "/long/address@1": {"reg": [0, 1, 16]},
+        "/wide": {"#size-cells": [0, 1]},
+        "/wide/size@1": {"reg": [0, 1, 16]},
         "/chosen": {
             "stdout-path": "/pl011@9000000:115200",
             "linux,initrd-start": [1, 2],
@@ -138,7 +142,7 @@ def test_nodes_are_those_of_the_library(tree):
             compare(child, other)
 
     compare(0, fdt.parse_dtb(BLOB).root)
-    assert met == 21
+    assert met == 25
 
 
 def test_paths_match_with_and_without_unit(tree):
@@ -188,9 +192,15 @@ def test_reg_gives_what_is_asked_for(tree):
         assert found[1 - wanted] == 0xCCCCCCCC_CCCCCCCC
 
 
-@pytest.mark.parametrize("path", ["/pci/wide", "/large/size", "/pci/odd", "/many/node", "/none/node"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/pci/wide", "/large/size", "/pci/odd", "/many/node", "/none/node"),
+        *("/long/address", "/wide/size"),
+    ],
+)
 def test_reg_that_makes_no_sense_is_refused(tree, path):
-    """More than 64 bits; a broken last entry; more cells than there are; none."""
+    """More than 64 bits; a broken last entry; more cells than there are; none; a number of cells in two."""
     assert tree.numbers("fdt_reg", tree.path(path), 0) == EINVAL
 
 

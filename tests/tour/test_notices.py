@@ -52,12 +52,14 @@ def sweep(booted):
 
 
 # The part of the tour, what the function gives instead of working, and how often that is what it would have
-# given, or nobody asks: writes that have to be refused; the end of a list of regions.
+# given, or nobody asks: writes that have to be refused; pages that come by faults as well; the end of a list.
 FAILS = [
     ("tour_examples", "uk_nofault_memcpy", 0, 2),
     ("tour_examples", "uk_nofault_memcpy", 8, 5),
     ("tour_examples", "uk_nofault_probe_r", 0, 0),
     ("tour_examples", "uk_nofault_probe_rw", 0, 0),
+    ("tour_examples", "uk_vma_map", -12, 0),
+    ("tour_examples", "vma_prefault", 0, 2),
     ("tour_examples", "uk_vma_find", 0, 0),
     ("tour_examples", "uk_vma_set_attr", -12, 0),
     ("tour_examples", "uk_vma_set_attr", 0, 0),

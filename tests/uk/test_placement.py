@@ -305,6 +305,21 @@ def test_strict_check_refuses_holes(vas, call, first, pages, status, page, flags
     assert (vas.books() == before) == (status != "OK")
 
 
+@pytest.mark.parametrize("checks", [0, STRICT])
+@pytest.mark.parametrize("above", [False, True])
+def test_a_range_may_begin_within_large_pages_and_end_behind_them(vas, above, checks):
+    """On a boundary of theirs; whether somebody else is above or not."""
+    vas.map("anon", 2 * LARGE, at=USER_BASE, flags=POPULATE | SIZE_2M)
+    if above:
+        vas.map("anon", LARGE, R, at=USER_BASE + 2 * LARGE)
+    before = vas.books()
+    assert vas.do_unmap(USER_BASE + LARGE + PAGE, 2 * LARGE, checks) == "EINVAL"
+    assert vas.books() == before
+    is_hole = checks == STRICT and not above
+    assert vas.do_unmap(USER_BASE + LARGE, 2 * LARGE, checks) == ("ENOENT" if is_hole else "OK")
+    assert [each.end for each in vas.vmas()] == [USER_BASE + (2 if is_hole else 1) * LARGE]
+
+
 def test_attributes_of_a_hole_below_everything(kernel_vas):
     """Nobody is below it, and those above it are none of its business."""
     at = kernel_vas.map("anon", PAGE, at=kernel_vas.base + LARGE)
