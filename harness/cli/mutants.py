@@ -159,6 +159,8 @@ def _run(
             progress.update(task, advance=1, description=f"mutants, {survived} survive")
 
         campaign.run(chosen, jobs, advance)
+    for test in sorted(campaign.unsound):
+        click.echo(f"left out, as it fails in a worker without any mutant: {test}", err=True)
     return journal
 
 

@@ -116,7 +116,8 @@ class Worker:
 
     def _warm_up(self, items: Sequence[pytest.Item]) -> None:
         """Boot what stays, and do what is done once, by running tests on the original."""
-        self._first_failure(items, _WARM_UP)
+        for item in items:
+            self._first_failure([item], _WARM_UP)
         self._good = self._booted()
         self._machines = [each for each in self._machines if each.is_open]
         gc.collect()
@@ -149,10 +150,13 @@ class Worker:
         segment = next(each for each in segments if 0 <= job.address - each.vaddr < len(each.data))
         pa, word = segment.paddr + job.address - segment.vaddr, self._original.read(job.address, 4)
         for machine in self._machines:
-            machine.patch(pa, job.word.to_bytes(4, "little"))
+            machine.patch(pa, self._word(job))
         yield
         for machine in self._machines:
             machine.patch(pa, word)
+
+    def _word(self, job: Job) -> bytes:
+        return self._original.read(job.address, 4) if job.word is None else job.word.to_bytes(4, "little")
 
     def _be_child(
         self, session: pytest.Session, items: Items, job: Job, answer: Connection[Any, Any]
@@ -170,7 +174,7 @@ class Worker:
         from harness.checks.mutation.campaign import Verdict
 
         self._limit = job.budget
-        self._image = self._original.patched(job.address, job.word.to_bytes(4, "little"))
+        self._image = self._original.patched(job.address, self._word(job))
         for machine in self._machines:
             machine.budget_limit = job.budget
         tests = list(job.tests)

@@ -73,6 +73,17 @@ def test_new_table_is_linked_after_its_contents_are_visible(small_vmm):
     assert traced(vmm, vmm.create, space, 3 * PAGE).script == ["make 3", "dsb ishst", "isb"]
 
 
+def test_tables_for_a_slot_are_linked_after_their_contents_are_visible(small_vmm):
+    """Several, of which only the highest is linked at last, or one: DSB in between, as for any table."""
+    kernel, space = small_vmm.kernel, small_vmm.space()
+    slot = kernel.new("__pte_t *")
+    filled = 2 - small_vmm.kernel.tables(space).regime.start_level
+    several = traced(small_vmm, kernel.vmm_arch_slot, space.vas.pt, BLOCK_2M, 0, slot)
+    assert several.script == [f"fill {filled}", "dsb ishst", "make 1"]
+    one = traced(small_vmm, kernel.vmm_arch_slot, space.vas.pt, 2 * BLOCK_2M, 0, slot)
+    assert one.script == ["dsb ishst", "make 1"]
+
+
 def test_tables_of_a_mixed_region_are_linked_one_by_one(stage):
     """2M + 4K at the edge of a table: the block is made where its table is linked already."""
     vmm, space = stage

@@ -47,6 +47,11 @@ def test_names(kernel):
     while kernel.status_name(-12).string() != "ENOMEM":
         pass
 """
+UNSOUND = """
+def test_names(kernel, request):
+    kernel.status_name(-12)
+    assert request.config.getoption("kernel_mutants") is None
+"""
 
 
 @pytest.fixture
@@ -180,6 +185,13 @@ def test_a_test_that_does_not_end_counts_as_killed(campaign: Mutants) -> None:
     endless = [each for each in data["mutants"] if "seconds of CPU time" in each["why"]]
     assert endless
     assert all(each["status"] == "killed" for each in endless)
+
+
+def test_a_test_that_fails_without_a_mutant_too_kills_none(campaign: Mutants) -> None:
+    """It passes on its own, and fails wherever mutants are judged."""
+    _, data = campaign("--kind", "branch", tests=UNSOUND)
+    assert "survived" in statuses(data)
+    assert "killed" not in statuses(data)
 
 
 def test_a_summary_is_written_for_the_project(campaign: Mutants, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Literal
@@ -35,13 +35,14 @@ _BOOTS_AFRESH: tuple[Kind, ...] = ("barrier",)  # the machine has hooks for thes
 class Job:
     """What a worker is asked: put `word` at `address`, run `tests`, in this order, until one fails.
 
+    `word`: None changes nothing: would a test fail as well?
     `boots`: the instruction is executed at boot; where that leaves another state, `others` run as well.
     `afresh`: no kernel that was booted without the mutant will do. `patience`: seconds for all of this;
     `limit`: seconds of CPU time for each test; `budget`: instructions for each call.
     """
 
     address: int
-    word: int
+    word: int | None
     tests: tuple[str, ...]
     boots: bool
     others: tuple[str, ...]
@@ -133,6 +134,10 @@ class Campaign:
     log: Path
     limit: float = TEST_LIMIT
     killers: dict[str, list[str]] = field(default_factory=dict)  # by function, the latest one first
+    unsound: set[str] = field(default_factory=set)  # tests that fail in a worker whatever it changes
+    _sound: set[tuple[str, bool]] = field(
+        default_factory=set
+    )  # and that do not, with a booted kernel or afresh
 
     def run(self, mutants: Sequence[Mutant], jobs: int, progress: Callable[[Verdict], None]) -> None:
         """Judge all mutants that the journal does not have yet; `progress` is told of each."""
@@ -173,7 +178,31 @@ class Campaign:
         least, factor = _PATIENCE
         patience = least + factor * sum(self.selection.seconds[each] for each in (*order, *others))
         afresh = boots or mutant.kind in _BOOTS_AFRESH
-        return Job(mutant.address, mutant.word, order, boots, others, afresh, patience, self.limit)
+        job = Job(mutant.address, mutant.word, order, boots, others, afresh, patience, self.limit)
+        return self._without_unsound(job)
+
+    def _judge(self, worker: _Worker, job: Job) -> Verdict:
+        """The verdict, by no test that would have failed without the mutant as well."""
+        verdict = worker.judge(job)
+        while verdict.status == "killed" and not self._is_sound(worker, job, verdict.by):
+            self.unsound.add(verdict.by)
+            verdict = worker.judge(self._without_unsound(job))
+        return verdict
+
+    def _is_sound(self, worker: _Worker, job: Job, test: str) -> bool:
+        known = (test, job.afresh)
+        if known not in self._sound and test in self.selection.seconds:
+            control = replace(job, word=None, tests=(test,), boots=False, others=())
+            if worker.judge(control).status == "killed":
+                return False
+            self._sound.add(known)
+        return True
+
+    def _without_unsound(self, job: Job) -> Job:
+        tests, others = (
+            tuple(each for each in names if each not in self.unsound) for names in (job.tests, job.others)
+        )
+        return replace(job, tests=tests, others=others)
 
     def _work(
         self,
@@ -185,7 +214,7 @@ class Campaign:
         try:
             for mutant in _drain(todo):
                 worker = worker or _Worker(self.elf, self.tests, self.selection.samples, self.log)
-                self._note(mutant, worker.judge(self._job(mutant)), progress)
+                self._note(mutant, self._judge(worker, self._job(mutant)), progress)
         except (HarnessError, OSError) as error:
             errors.append(error)
         finally:
