@@ -74,7 +74,7 @@ Example:
     "--reasons", type=click.Path(path_type=Path), help="TOML file that says why mutants survive, to be shown."
 )
 @click.option(
-    "--summary", type=click.Path(path_type=Path), help="Write the score by kind to this file, as JSON."
+    "--summary", type=click.Path(path_type=Path), help="Put the score of each kind into this file, as JSON."
 )
 @json_option
 def mutants_command(
@@ -98,11 +98,12 @@ def mutants_command(
     been judged is kept in a journal: an interrupted run goes on where it was. Fails if a mutant survives
     that --reasons does not explain.
     """
-    if summary is not None and (kinds or functions or sample is not None):
-        raise HarnessError("--summary is of all mutants: leave out --kind, --function and --sample")
+    if summary is not None and (functions or sample is not None):
+        raise HarnessError("--summary is of all mutants of a kind: leave out --function and --sample")
     known = Reasons.load(reasons) if reasons else Reasons(())
     if summary is not None:
         make_room(summary)
+    before = {} if summary is None else _scores(summary)
     image = load(elf)
     program = Program(image)
     chosen = choose(list(mutants(program, source)), kinds, functions, sample, seed)
@@ -110,13 +111,25 @@ def mutants_command(
     journal = _run(program, chosen, paths, jobs, limit, folder)
     results = [(mutant, journal.results[mutant.id]) for mutant in chosen]
     if summary is not None:
-        summary.write_text(json.dumps(totals(results), indent=1) + "\n")
+        scores = before | totals(results)
+        summary.write_text(
+            json.dumps({kind: scores[kind] for kind in KINDS if kind in scores}, indent=1) + "\n"
+        )
     if as_json:
         show_json(mutation_data(results, known))
     else:
         show(mutation_report(results, known))
     unexplained = mutation_data(results, known)["unexplained"]
     return 1 if unexplained else 0
+
+
+def _scores(file: Path) -> dict[str, dict[str, float]]:
+    """What kinds have scored before. Raises HarnessError for a file that is no summary."""
+    text = file.read_text() if file.is_file() else ""
+    try:
+        return dict(json.loads(text or "{}"))
+    except ValueError as error:
+        raise HarnessError(f"{file}: not what --summary writes: {error}; remove it") from error
 
 
 def choose(

@@ -195,16 +195,34 @@ def test_a_test_that_fails_without_a_mutant_too_kills_none(campaign: Mutants) ->
 
 
 def test_a_summary_is_written_for_the_project(campaign: Mutants, tmp_path: Path) -> None:
-    """The score by kind, of all mutants there are."""
+    """The score by kind, of all mutants there are; a kind that is run alone leaves the others."""
     file = tmp_path / "summary.json"
     _, data = campaign("--summary", str(file), tests=LAX, only=("--source", "kernel_c/core/status.c"))
-    assert json.loads(file.read_text()) == data["totals"]
+    whole = json.loads(file.read_text())
+    assert whole == data["totals"]
+    assert len(whole) > 1
+    _, data = campaign(
+        *("--summary", str(file), "--kind", "branch"),
+        tests=STRICT,
+        only=("--source", "kernel_c/core/status.c"),
+    )
+    assert data["totals"].keys() == {"branch"}
+    assert json.loads(file.read_text()) == whole | data["totals"] != whole
 
 
-@pytest.mark.parametrize("part", ["--kind=branch", "--sample=9", "--function=status_name"])
+@pytest.mark.parametrize("part", ["--sample=9", "--function=status_name"])
 def test_a_part_of_the_mutants_makes_no_summary(elf: Path, tmp_path: Path, part: str) -> None:
     """It would pass for a score of the whole."""
     arguments = ["--elf", str(elf), "--summary", str(tmp_path / "summary.json"), part]
     result = CliRunner().invoke(mutants_command, arguments)
     assert isinstance(result.exception, HarnessError)
     assert "all mutants" in str(result.exception)
+
+
+def test_a_file_that_is_no_summary_is_not_overwritten(elf: Path, tmp_path: Path) -> None:
+    """That is said before anything runs."""
+    file = tmp_path / "summary.json"
+    file.write_text("notes")
+    result = CliRunner().invoke(mutants_command, ["--elf", str(elf), "--summary", str(file)])
+    assert isinstance(result.exception, HarnessError)
+    assert file.read_text() == "notes"
