@@ -147,7 +147,9 @@ class CoveragePlugin:
             workeroutput[_OUTPUT] = {"seen": seen, "tests": self._by_test}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write what was asked for, and show a summary by file."""
+        """Write what was asked for, and show a summary by file. A worker has only seen a part."""
+        if is_worker(self._config):
+            return
         from harness.report.coverage import write
         from harness.report.coverage.summary import summary
         from harness.report.text import plain

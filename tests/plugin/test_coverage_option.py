@@ -55,6 +55,19 @@ def test_workers_add_up_to_what_one_process_sees(pytester: pytest.Pytester, elf:
     assert alone["lines"]["reached"] > 500  # type: ignore[index]
 
 
+def test_a_worker_alone_writes_nothing(pytester: pytest.Pytester, elf: Path) -> None:
+    """It has seen a part, which somebody would take for the whole while others still run."""
+    pytester.makeconftest("""
+        from pathlib import Path
+
+        def pytest_unconfigure(config):
+            if hasattr(config, "workerinput"):
+                Path(f"worker-{Path('out.json').exists()}").touch()
+    """)
+    measured(pytester, elf, "-n1")
+    assert [file.name for file in pytester.path.glob("worker-*")] == ["worker-False"]
+
+
 def test_what_each_test_executes_is_told_apart(pytester: pytest.Pytester, elf: Path) -> None:
     """By its name; a test without a kernel executes nothing."""
     run(pytester, "--kernel-elf", elf, "--kernel-cov=tests:out.json").assert_outcomes(passed=5)

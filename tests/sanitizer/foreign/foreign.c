@@ -116,6 +116,6 @@ void start(void)
 }
 
 void *const keep[] = {
-    (void *)map,   (void *)unmap,           (void *)release,
-    (void *)remap, (void *)unmap_unshifted, (void *)release_early, (void *)peek,
+    (void *)map,           (void *)unmap, (void *)release, (void *)remap, (void *)unmap_unshifted,
+    (void *)release_early, (void *)peek,
 };
