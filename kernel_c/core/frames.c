@@ -26,12 +26,13 @@ static inline struct frame *free_buddy(const struct frame *head, unsigned order)
 {
     uint64_t number = frame_records.first + (uint64_t)(head - frame_records.at);
     uint64_t index = (number ^ BIT(order)) - frame_records.first; /* huge when it is below */
-    struct frame *buddy = &frame_records.at[index];
+    struct frame *buddy;
 
-    return order < FRAME_MAX_ORDER && index < frame_records.count && buddy->purpose == FRAME_FREE &&
-                   buddy->order == order
-               ? buddy
-               : NULL;
+    if (order >= FRAME_MAX_ORDER || index >= frame_records.count) {
+        return NULL;
+    }
+    buddy = &frame_records.at[index];
+    return buddy->purpose == FRAME_FREE && buddy->order == order ? buddy : NULL;
 }
 
 /* Make this block the first of its list, with `next` behind it. */

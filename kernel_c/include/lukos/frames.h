@@ -129,11 +129,12 @@ inline struct frame *frame_of(paddr_t pa)
 {
     uint64_t index = pa / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
 
-    struct frame *frame = &frame_records.at[index];
+    struct frame *frame;
 
     if (index >= frame_records.count) {
         return NULL;
     }
+    frame = &frame_records.at[index];
     if (frame == NULL) {
         __builtin_unreachable(); /* spares whoever asks what was found a comparison */
     }
