@@ -1,181 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lukos/vma_tree.h"
 
-#include "core/vma_node.h"
+#include "core/vma_balance.h"
 #include "lib/assert.h"
-
-/* ---- links ---- */
-
-static inline void set_parent(struct vma_node *node, struct vma_node *parent)
-{
-    node->parent = (uintptr_t)parent | (node->parent & BALANCE_MASK);
-}
-
-static inline unsigned side_of(const struct vma_node *parent, const struct vma_node *child)
-{
-    return parent->child[ABOVE] == child ? ABOVE : BELOW;
-}
-
-/* Below parent, or at the root, `by` stands from now on instead of node. */
-static inline void link_child(struct vma_tree *tree, struct vma_node *parent,
-                              const struct vma_node *node, struct vma_node *by)
-{
-    if (parent == NULL)
-        tree->root = by;
-    else
-        parent->child[side_of(parent, node)] = by;
-}
-
-/* Put `by`, which may be NULL, in the place of node below its parent. */
-static inline void replace(struct vma_tree *tree, struct vma_node *node, struct vma_node *by)
-{
-    struct vma_node *parent = vma_node_parent(node);
-
-    link_child(tree, parent, node, by);
-    if (by != NULL)
-        set_parent(by, parent);
-}
-
-/* ---- balance ---- */
-
-/*
- * The child on this side takes the place of top, which becomes its child on the other side. Both
- * get these balances. The holes below both together are the same as before.
- */
-static inline void rotate(struct vma_tree *tree, struct vma_node *top, unsigned side,
-                          unsigned top_balance, unsigned up_balance)
-{
-    struct vma_node *parent = vma_node_parent(top);
-    struct vma_node *up = top->child[side];
-    struct vma_node *inner = up->child[OTHER(side)];
-
-    link_child(tree, parent, top, up);
-    up->parent = (uintptr_t)parent | up_balance;
-    up->child[OTHER(side)] = top;
-    top->parent = (uintptr_t)up | top_balance;
-    top->child[side] = inner;
-    if (inner != NULL)
-        set_parent(inner, top);
-    up->widest = top->widest;
-    if (top->widest != 0)
-        top->widest = vma_node_measure(tree, top);
-}
-
-/*
- * The inner grandchild takes the place of top:
- *
- *      top                mid
- *     /   \              /   \
- *    a     up    ->    top    up      (side: ABOVE)
- *         /  \        /  \   /  \
- *       mid   d      a    b c    d
- *      /   \
- *     b     c
- */
-static __attribute__((noinline)) void rotate_double(struct vma_tree *tree, struct vma_node *top,
-                                                    unsigned side)
-{
-    struct vma_node *up = top->child[side];
-    unsigned balance = vma_node_balance(up->child[OTHER(side)]);
-
-    rotate(tree, up, OTHER(side), balance == HEAVY(OTHER(side)) ? HEAVY(side) : EVEN, EVEN);
-    rotate(tree, top, side, balance == HEAVY(side) ? HEAVY(OTHER(side)) : EVEN, EVEN);
-}
-
-/* This side of top is two levels higher than the other. True: what stands there now is lower. */
-static bool rebalance(struct vma_tree *tree, struct vma_node *top, unsigned side)
-{
-    unsigned balance = vma_node_balance(top->child[side]);
-
-    if (balance == HEAVY(OTHER(side))) {
-        rotate_double(tree, top, side);
-        return true;
-    }
-    if (balance == EVEN) {
-        rotate(tree, top, side, HEAVY(side), HEAVY(OTHER(side)));
-        return false;
-    }
-    rotate(tree, top, side, EVEN, EVEN);
-    return true;
-}
-
-/*
- * node->parent with a balance that leans one level more to this side. Where that is more than a
- * balance can say both sides give TOO_FAR: HEAVY(ABOVE) + 1, and HEAVY(BELOW) - 1, which borrows.
- */
-#define TOO_FAR BALANCE_MASK
-
-static inline uintptr_t lean(const struct vma_node *node, unsigned side)
-{
-    return side == ABOVE ? node->parent + 1 : node->parent - 1;
-}
-
-/* The same where that side has become higher: then it leans to one side itself. */
-static inline __attribute__((always_inline)) void raise(struct vma_tree *tree, struct vma_node *top,
-                                                        unsigned side)
-{
-    if (vma_node_balance(top->child[side]) == HEAVY(side))
-        rotate(tree, top, side, EVEN, EVEN);
-    else
-        rotate_double(tree, top, side);
-}
-
-/* The subtree at node, which is not the root, has become one level higher. */
-static void rebalance_grown(struct vma_tree *tree, struct vma_node *node)
-{
-    struct vma_node *parent = vma_node_parent(node);
-
-    do {
-        unsigned side = side_of(parent, node);
-        uintptr_t link = lean(parent, side);
-
-        if ((link & BALANCE_MASK) == TOO_FAR) {
-            if (side == ABOVE)
-                raise(tree, parent, ABOVE);
-            else
-                raise(tree, parent, BELOW);
-            return;
-        }
-        parent->parent = link;
-        if ((link & BALANCE_MASK) == EVEN)
-            return;
-        node = parent;
-        parent = vma_node_parent(node);
-    } while (parent != NULL);
-}
-
-/* Where node had no child it has a leaf: that is never too far. */
-static inline void rebalance_above_leaf(struct vma_tree *tree, struct vma_node *node, unsigned side)
-{
-    uintptr_t link = lean(node, side);
-
-    node->parent = link;
-    if ((link & BALANCE_MASK) != EVEN && vma_node_parent(node) != NULL)
-        rebalance_grown(tree, node);
-}
-
-/* The subtree at this side of node has become one level lower. */
-static void rebalance_shrunk(struct vma_tree *tree, struct vma_node *node, unsigned side)
-{
-    while (node != NULL) {
-        uintptr_t link = lean(node, OTHER(side));
-        struct vma_node *parent;
-
-        if ((link & BALANCE_MASK) == TOO_FAR) {
-            if (!rebalance(tree, node, OTHER(side)))
-                return;
-            node = vma_node_parent(node);
-        } else {
-            node->parent = link;
-            if ((link & BALANCE_MASK) != EVEN)
-                return;
-        }
-        parent = vma_node_parent(node);
-        if (parent != NULL)
-            side = side_of(parent, node);
-        node = parent;
-    }
-}
 
 /* ---- search ---- */
 
@@ -318,7 +145,7 @@ static __attribute__((noinline)) void
 settle_and_rebalance(struct vma_tree *tree, struct vma_node *widest, struct vma_node *prev)
 {
     vma_node_settle(tree, widest);
-    rebalance_above_leaf(tree, prev, ABOVE);
+    vma_rebalance_above_leaf(tree, prev, ABOVE);
 }
 
 /* The last node of all. */
@@ -341,7 +168,7 @@ static inline void append(struct vma_tree *tree, struct vma_node *node, struct v
     if (widest != NULL)
         settle_and_rebalance(tree, widest, prev);
     else
-        rebalance_above_leaf(tree, prev, ABOVE);
+        vma_rebalance_above_leaf(tree, prev, ABOVE);
 }
 
 /* One with another above it, below which the hole becomes narrower. */
@@ -360,7 +187,7 @@ static inline void insert_below(struct vma_tree *tree, struct vma_node *node, st
         vma_node_settle(tree, widest);
     if (next != tree->widest)
         vma_node_settle_hole(tree, next);
-    rebalance_above_leaf(tree, parent, side);
+    vma_rebalance_above_leaf(tree, parent, side);
 }
 
 /* The only node. */
@@ -409,7 +236,17 @@ void vma_tree_split(struct vma_tree *tree, struct vma_node *node, struct vma_nod
     node->end = above->start;
     link_neighbours(tree, node, above, node->next);
     side = link_leaf(above); /* no hole has changed */
-    rebalance_above_leaf(tree, vma_node_parent(above), side);
+    vma_rebalance_above_leaf(tree, vma_node_parent(above), side);
+}
+
+/* Put `by`, which may be NULL, in the place of node below its parent. */
+static inline void replace(struct vma_tree *tree, struct vma_node *node, struct vma_node *by)
+{
+    struct vma_node *parent = vma_node_parent(node);
+
+    link_child(tree, parent, node, by);
+    if (by != NULL)
+        set_parent(by, parent);
 }
 
 static inline void unlink_neighbours(struct vma_tree *tree, const struct vma_node *node)
@@ -484,7 +321,7 @@ static inline __attribute__((always_inline)) void take_out(struct vma_tree *tree
         vma_node_settle(tree, lower);
     if (widens && node->next != NULL && (inner || node->next != tree->widest))
         vma_node_settle_hole(tree, node->next);
-    rebalance_shrunk(tree, lower, side);
+    vma_rebalance_shrunk(tree, lower, side);
 }
 
 void vma_tree_remove(struct vma_tree *tree, struct vma_node *node)

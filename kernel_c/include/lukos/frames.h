@@ -128,7 +128,6 @@ extern struct frame_records frame_records;
 inline struct frame *frame_of(paddr_t pa)
 {
     uint64_t index = pa / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
-
     struct frame *frame;
 
     if (index >= frame_records.count) {
