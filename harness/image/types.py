@@ -8,6 +8,7 @@ makes one object for one definition, however many units repeat it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
@@ -33,7 +34,7 @@ class Lazy(Generic[T]):
         return self._value
 
 
-class CType:
+class CType(ABC):
     """What all C types have."""
 
     __slots__ = ()
@@ -44,9 +45,9 @@ class CType:
         def size(self) -> int | None:
             """Bytes of a value, as sizeof; None for incomplete, void and function types."""
 
+    @abstractmethod
     def declare(self, name: str = "") -> str:
         """The C declaration of `name` with this type."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return self.declare()

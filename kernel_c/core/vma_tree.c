@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lukos/vma_tree.h"
 
-#include "core/vma_balance.h"
+#include "core/vma_tree_balance.h"
 #include "lib/assert.h"
 
 /* ---- search ---- */

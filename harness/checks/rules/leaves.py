@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from harness.checks.model.change import Change
 from harness.checks.model.state import Model
 from harness.checks.model.tables import ADDRESS, Root, Use
@@ -13,16 +15,16 @@ Pattern = tuple[int, int, str]
 """What an entry is but for its address: other bits, level, half."""
 
 
-class EntryCheck(Check):
+class EntryCheck(Check, ABC):
     """A rule about entries: it looks at those that differ from good ones in more than the address."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(report)
         self._good: set[Pattern] = set()
 
+    @abstractmethod
     def look(self, model: Model, change: Change) -> bool:
         """Report what is wrong with `change.new`; True when any entry with other addresses is good too."""
-        raise NotImplementedError
 
     def good_address(self, model: Model, use: Use, raw: int) -> bool:
         """Whether the address of an entry, of which all else is known to be good, is good too."""

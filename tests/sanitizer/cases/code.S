@@ -18,6 +18,13 @@
     dsb     ishst
     .endm
 
+    .macro  unmap_code
+    entry   user_l3, 8, 0
+    dsb     ishst
+    tlbi_va vale1is, 0x8000
+    dsb     ish
+    .endm
+
 case good_instruction_memory__maintained_then_mapped
     write_code 8
     dc      cvau, x0
@@ -53,10 +60,7 @@ case good_instruction_memory__unmapped_first
     dsb     ish
     ic      ivau, x0
     dsb     ish
-    entry   user_l3, 8, 0
-    dsb     ishst
-    tlbi_va vale1is, 0x8000
-    dsb     ish
+    unmap_code
     write_code 8
     ret
 
@@ -92,10 +96,7 @@ case good_instruction_memory__mapped_again
     write_code 8
     maintain_lines 8, 0x1000
     map_code 8
-    entry   user_l3, 8, 0
-    dsb     ishst
-    tlbi_va vale1is, 0x8000
-    dsb     ish
+    unmap_code
     map_code 8
     ret
 
@@ -135,10 +136,7 @@ case bad_instruction_memory__rewritten_after_it_was_unmapped
     write_code 8
     maintain_lines 8, 0x1000
     map_code 8
-    entry   user_l3, 8, 0
-    dsb     ishst
-    tlbi_va vale1is, 0x8000
-    dsb     ish
+    unmap_code
     write_code 8
     map_code 8
     ret

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef CORE_VMA_BALANCE_H
-#define CORE_VMA_BALANCE_H
+#ifndef CORE_VMA_TREE_BALANCE_H
+#define CORE_VMA_TREE_BALANCE_H
 
 #include "core/vma_node.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "core/vma_balance.h"
+#include "core/vma_tree_balance.h"
 
 /* Rotations: no two subtrees of a node differ by more than one level (AVL). */
 
