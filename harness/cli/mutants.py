@@ -185,7 +185,7 @@ def _map(elf: Path, contents: bytes, paths: Sequence[str], folder: Path, jobs: i
         return file
     folder.mkdir(parents=True, exist_ok=True)
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--kernel-elf", str(elf)),
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--kernel-elf={elf}"),
         *(f"--kernel-cov=tests:{file}", *(("-n", str(jobs)) if find_spec("xdist") else ()), *paths),
     ]
     click.echo(f"which test executes what: {' '.join(command[1:])}", err=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.pytest_plugin.options import is_worker, settings_of
+from harness.pytest_plugin.used import given
 
 if TYPE_CHECKING:
     from harness.checks.coverage import Coverage, Recorder, Step
@@ -120,7 +121,8 @@ class CoveragePlugin:
         steps = {path: recorder.take() for path, recorder in self._recorders.items()}
         for path, found in steps.items():
             self._seen[path] |= found
-        if self._wants_tests and any(steps.values()) and item.session.testsfailed == failed:
+        concerned = any(steps.values()) or given(item)  # one may also look at what another has booted
+        if self._wants_tests and concerned and item.session.testsfailed == failed:
             self._by_test[item.nodeid] = {
                 "seconds": round(process_time() - start, 4),
                 "steps": {path: sorted(found) for path, found in steps.items() if found},

@@ -23,6 +23,9 @@ _SOURCE = """
     def test_space(kernel):
         assert kernel.vmm_address_space_create()
 
+    def test_looks(kernel):
+        assert kernel.machine.sysreg["VBAR_EL1"]
+
     def test_nothing():
         pass
 """
@@ -42,7 +45,7 @@ def run(pytester: pytest.Pytester, *arguments: object) -> pytest.RunResult:
 def measured(pytester: pytest.Pytester, elf: Path, *arguments: object) -> dict[str, object]:
     """What the JSON file of a run says."""
     result = run(pytester, "--kernel-elf", elf, "--kernel-cov=json:out.json", *arguments)
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(["*kernel coverage*", "lines *", "json: *out.json"])
     data: dict[str, object] = json.loads(Path("out.json").read_text())
     return data
@@ -69,12 +72,16 @@ def test_a_worker_alone_writes_nothing(pytester: pytest.Pytester, elf: Path) -> 
 
 
 def test_what_each_test_executes_is_told_apart(pytester: pytest.Pytester, elf: Path) -> None:
-    """By its name; a test without a kernel executes nothing."""
-    run(pytester, "--kernel-elf", elf, "--kernel-cov=tests:out.json").assert_outcomes(passed=5)
+    """By its name, also one that only looks at what another has booted; none that has no kernel."""
+    run(pytester, "--kernel-elf", elf, "--kernel-cov=tests:out.json").assert_outcomes(passed=6)
     data = json.loads((pytester.path / "out.json").read_text())
     names = {name.partition("::")[2] for name in data}
-    assert names == {"test_kernel[-3]", "test_kernel[-2]", "test_kernel[-1]", "test_space"}
-    assert all(each["seconds"] > 0 and each["steps"][str(elf.resolve())] for each in data.values())
+    assert names == {"test_kernel[-3]", "test_kernel[-2]", "test_kernel[-1]", "test_space", "test_looks"}
+    assert all(each["seconds"] > 0 for each in data.values())
+    idle = {
+        name.partition("::")[2] for name, each in data.items() if not each["steps"].get(str(elf.resolve()))
+    }
+    assert idle == {"test_looks"}
 
 
 def test_the_folder_of_the_run_does_not_matter(
@@ -148,5 +155,5 @@ def test_what_cannot_be_read_or_written_is_said_before_any_test(
 def test_runs_without_it_are_not_recorded(pytester: pytest.Pytester, elf: Path) -> None:
     """No section, no cost."""
     result = run(pytester, "--kernel-elf", elf)
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
     result.stdout.no_fnmatch_line("*kernel coverage*")

@@ -240,7 +240,7 @@ class _Worker:
         handle = theirs.fileno()
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"),
-            *("--kernel-elf", str(elf), "--kernel-mutants", str(handle), *tests),
+            *(f"--kernel-elf={elf}", f"--kernel-mutants={handle}", *tests),
         ]
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(

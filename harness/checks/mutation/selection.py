@@ -53,7 +53,7 @@ class Selection:
 
     @property
     def all(self) -> list[str]:
-        """Every test that runs a kernel."""
+        """Every test that runs a kernel, or looks at one that was booted for others."""
         return sorted(self.seconds, key=lambda name: (self.seconds[name], name))
 
 
