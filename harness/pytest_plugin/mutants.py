@@ -178,7 +178,7 @@ class Worker:
         self._image = self._original.patched(job.address, self._word(job))
         for machine in self._machines:
             machine.budget_limit = job.budget
-        tests = list(job.tests)
+        tests = job.tests
         self._forget_images(self._config)
         if job.afresh:
             session._setupstate.teardown_exact(None)
@@ -187,7 +187,7 @@ class Worker:
             why = self._boot_differs(job)
             if why and why != "state":
                 return Verdict("killed", "boot", why)
-            tests += job.others if why else []
+            tests = job.everything if why else tests
         return self._first_failure([items[name] for name in tests if name in items], job.limit)
 
     def _boot_differs(self, job: Job) -> str:

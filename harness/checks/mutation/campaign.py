@@ -36,7 +36,7 @@ class Job:
     """What a worker is asked: put `word` at `address`, run `tests`, in this order, until one fails.
 
     `word`: None changes nothing: would a test fail as well?
-    `boots`: the instruction is executed at boot; where that leaves another state, `others` run as well.
+    `boots`: the instruction is executed at boot; where that leaves another state, `everything` runs instead.
     `afresh`: no kernel that was booted without the mutant will do. `patience`: seconds for all of this;
     `limit`: seconds of CPU time for each test; `budget`: instructions for each call.
     """
@@ -45,7 +45,7 @@ class Job:
     word: int | None
     tests: tuple[str, ...]
     boots: bool
-    others: tuple[str, ...]
+    everything: tuple[str, ...]
     afresh: bool
     patience: float
     limit: float = TEST_LIMIT
@@ -170,16 +170,20 @@ class Campaign:
         progress(verdict)
 
     def _job(self, mutant: Mutant) -> Job:
-        tests, boots = self.selection.of(mutant.address), mutant.address in self.boot
-        known = set(tests)
-        first = [each for each in self.killers.get(mutant.function, ()) if each in known]
-        order = tuple(dict.fromkeys((*first, *tests)))
-        others = tuple(each for each in self.selection.all if each not in known) if boots else ()
+        boots = mutant.address in self.boot
+        tests = self._order(mutant, self.selection.of(mutant.address))
+        everything = self._order(mutant, self.selection.all) if boots else ()
         least, factor = _PATIENCE
-        patience = least + factor * sum(self.selection.seconds[each] for each in (*order, *others))
+        patience = least + factor * sum(self.selection.seconds[each] for each in everything or tests)
         afresh = boots or mutant.kind in _BOOTS_AFRESH
-        job = Job(mutant.address, mutant.word, order, boots, others, afresh, patience, self.limit)
+        job = Job(mutant.address, mutant.word, tests, boots, everything, afresh, patience, self.limit)
         return self._without_unsound(job)
+
+    def _order(self, mutant: Mutant, tests: Sequence[str]) -> tuple[str, ...]:
+        """First what has killed mutants of the same function."""
+        known = set(tests)
+        first = (each for each in self.killers.get(mutant.function, ()) if each in known)
+        return tuple(dict.fromkeys((*first, *tests)))
 
     def _judge(self, worker: _Worker, job: Job) -> Verdict:
         """The verdict, by no test that would have failed without the mutant as well."""
@@ -192,17 +196,17 @@ class Campaign:
     def _is_sound(self, worker: _Worker, job: Job, test: str) -> bool:
         known = (test, job.afresh)
         if known not in self._sound and test in self.selection.seconds:
-            control = replace(job, word=None, tests=(test,), boots=False, others=())
+            control = replace(job, word=None, tests=(test,), boots=False, everything=())
             if worker.judge(control).status == "killed":
                 return False
             self._sound.add(known)
         return True
 
     def _without_unsound(self, job: Job) -> Job:
-        tests, others = (
-            tuple(each for each in names if each not in self.unsound) for names in (job.tests, job.others)
+        tests, everything = (
+            tuple(each for each in names if each not in self.unsound) for names in (job.tests, job.everything)
         )
-        return replace(job, tests=tests, others=others)
+        return replace(job, tests=tests, everything=everything)
 
     def _work(
         self,
