@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _SMALL = 256 << 20  # RAM of the kernel whose state after boot is compared
 _WARM_UP = 600  # seconds of CPU time for a test of the original: no limit
+_BOOT_LIMIT = 10  # seconds of CPU time for booting it, which takes a tenth of one
 _CLOCKS = ("CNTPCT_EL0", "CNTVCT_EL0")
 
 Items = dict[str, pytest.Item]
@@ -195,8 +196,9 @@ class Worker:
         from harness.errors import HarnessError
 
         try:
-            return "" if self._booted(job.address) == self._good else "state"
-        except HarnessError as error:
+            with _limited(_BOOT_LIMIT):
+                return "" if self._booted(job.address) == self._good else "state"
+        except (HarnessError, pytest.fail.Exception) as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
     def _booted(self, mutated: int | None = None) -> object:
@@ -228,7 +230,7 @@ class Worker:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """A test that takes more CPU time fails. However busy the machine is, it is the test that takes it."""
+    """What takes more CPU time fails. However busy the machine is, it is this process that takes it."""
 
     def over(_number: int, _frame: object) -> None:
         pytest.fail(f"more than {seconds:g} seconds of CPU time")
