@@ -19,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import harness
 from harness.checks.coverage import Program, Recorder, reach
 from harness.checks.coverage.reasons import Reasons
-from harness.checks.mutation.campaign import TEST_LIMIT, Campaign, Journal, Verdict, digest
+from harness.checks.mutation.campaign import TEST_LIMIT, Campaign
+from harness.checks.mutation.journal import Journal, Verdict, digest
 from harness.checks.mutation.mutants import KINDS, Kind, Mutant, mutants
 from harness.checks.mutation.selection import Selection
 from harness.cli.options import DEFAULT_ELF, elf_option, json_option, load
@@ -158,7 +159,7 @@ def _run(
     contents = elf.read_bytes()
     tests_file = _map(elf, contents, paths, folder, jobs)
     selection = Selection.load(program, tests_file)
-    journal = Journal(folder / "journal.jsonl", contents, tests_file.read_bytes())
+    journal = Journal(folder / "journal.jsonl", contents, digest(*_shared(paths)).encode())
     campaign = Campaign(elf, paths, selection, _boot(program), journal, folder / "workers.log", limit)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -201,11 +202,20 @@ def _map(elf: Path, contents: bytes, paths: Sequence[str], folder: Path, jobs: i
 
 def _sources(paths: Sequence[str]) -> Iterator[bytes]:
     """The tests, what lies beside them, and the harness that they use."""
+    return (file.read_bytes() for file in _files(paths))
+
+
+def _shared(paths: Sequence[str]) -> Iterator[bytes]:
+    """The same without the files of tests."""
+    return (file.read_bytes() for file in _files(paths) if not file.name.startswith("test_"))
+
+
+def _files(paths: Sequence[str]) -> Iterator[Path]:
     folders = {_around(Path(path.partition("::")[0]).resolve()) for path in paths}
     for folder in (*sorted(folders), Path(harness.__file__).parent):
         for file in sorted(folder.rglob("*")):
             if file.suffix in _SOURCES:
-                yield file.read_bytes()
+                yield file
 
 
 def _around(path: Path) -> Path:

@@ -28,7 +28,8 @@ from _pytest.runner import runtestprotocol
 from harness.pytest_plugin.options import settings_of
 
 if TYPE_CHECKING:
-    from harness.checks.mutation.campaign import Job, Verdict
+    from harness.checks.mutation.campaign import Job
+    from harness.checks.mutation.journal import Verdict
     from harness.image import ElfImage
     from harness.machine import Machine
 
@@ -129,7 +130,7 @@ class Worker:
 
     def _judge(self, session: pytest.Session, items: Items, job: Job) -> Verdict:
         """In a child; one that dies or does not answer has been killed by its mutant."""
-        from harness.checks.mutation.campaign import Verdict
+        from harness.checks.mutation.journal import Verdict
 
         with self._patched(job):
             ours, theirs = Pipe(duplex=False)
@@ -173,7 +174,7 @@ class Worker:
             os._exit(0)
 
     def _verdict(self, session: pytest.Session, items: Items, job: Job) -> Verdict:
-        from harness.checks.mutation.campaign import Verdict
+        from harness.checks.mutation.journal import BOOT, Verdict
 
         self._limit = job.budget
         self._image = self._original.patched(job.address, self._word(job))
@@ -187,7 +188,7 @@ class Worker:
         if job.boots:
             why = self._boot_differs(job)
             if why and why != "state":
-                return Verdict("killed", "boot", why)
+                return Verdict("killed", BOOT, why)
             tests = job.everything if why else tests
         return self._first_failure([items[name] for name in tests if name in items], job.limit)
 
@@ -216,7 +217,7 @@ class Worker:
             return registers, kernel.machine.memory.digest(), kernel.console
 
     def _first_failure(self, items: Sequence[pytest.Item], limit: float) -> Verdict:
-        from harness.checks.mutation.campaign import Verdict
+        from harness.checks.mutation.journal import Verdict
 
         following: Iterable[pytest.Item] = [*items[1:], self._end]
         for count, (item, after) in enumerate(zip(items, following, strict=False), 1):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.checks.coverage.fatal import line_of, source_lines
 from harness.checks.coverage.reasons import Missing, Reasons
-from harness.checks.mutation.campaign import Verdict
+from harness.checks.mutation.journal import Verdict
 from harness.checks.mutation.mutants import KINDS, Mutant
 from harness.report.listing import grid
 from harness.report.words import plural

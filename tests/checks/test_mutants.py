@@ -101,6 +101,16 @@ def test_masks_move_by_a_bit() -> None:
     assert list(_CHANGES["descriptor"](0x91000400)) == []
 
 
+@pytest.mark.parametrize(
+    ("word", "counts"),
+    [(0x12001C00, 0), (0x12003C00, 0), (0x72001C1F, 0), (0x12001800, 1), (0x92401C00, 1), (0x12181C00, 1)],
+    ids=["and w, 0xff", "and w, 0xffff", "tst w, 0xff", "and w, 0x7f", "and x, 0xff", "and w, 0xff00"],
+)
+def test_extending_a_small_type_is_no_mask(word: int, counts: int) -> None:
+    """What the compiler makes of `bool` and `uint16_t` is not in the source."""
+    assert len(list(_CHANGES["descriptor"](word))) == counts
+
+
 @pytest.fixture(scope="module")
 def program(kernel_elf: Path) -> Program:
     """The image under test."""

@@ -158,6 +158,24 @@ def test_other_tests_judge_again_what_they_may_kill(campaign: Mutants, tmp_path:
     assert journal.read_text() == before
 
 
+def test_a_survivor_is_asked_by_new_tests_alone(campaign: Mutants, tmp_path: Path) -> None:
+    """What it has survived is not run again; that the tests of another file are others does not matter."""
+    ran, more = tmp_path / "ran", tmp_path / "test_more.py"
+    noting = LAX + f"    open({str(ran)!r}, 'a').write('x')\n"
+    first = campaign("--kind", "branch", tests=noting)[1]
+    more.write_text(LAX.replace("test_names", "test_no_names"))
+    before = (tmp_path / "work/journal.jsonl").read_text()
+    again = campaign("--kind", "branch", str(more))[1]
+    assert statuses(first) == statuses(again) == {"survived"}
+    added = (tmp_path / "work/journal.jsonl").read_text().removeprefix(before)
+    assert {json.loads(line)["tests"] for line in added.splitlines()} == {2}
+    size = ran.stat().st_size
+    campaign("--kind", "branch", str(more))
+    assert ran.stat().st_size == size
+    more.write_text(STRICT)
+    assert statuses(campaign("--kind", "branch", str(more))[1]) == {"killed"}
+
+
 @pytest.mark.parametrize("change", ["its file", "a module beside it"])
 def test_a_kill_is_forgotten_when_the_test_has_changed(
     campaign: Mutants, tmp_path: Path, change: str

@@ -2,5 +2,5 @@
 """Mutants of a kernel's machine code, each with one instruction changed: does the test suite notice?
 
 mutants.py    which there are        selection.py  which tests execute the instruction
-campaign.py   runs them in worker processes, and remembers the results in a journal
+campaign.py   runs them in worker processes    journal.py    what became of each, in a file
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Running the tests on mutants, in worker processes, and keeping the results in a journal.
+"""Running the tests on mutants, in worker processes.
 
 A worker is a pytest process (harness.pytest_plugin.mutants) that collects the tests once. Of the tests that
 execute an instruction those go first that have killed mutants of the same function, then the quickest.
@@ -7,23 +7,19 @@ execute an instruction those go first that have killed mutants of the same funct
 
 from __future__ import annotations
 
-import hashlib
-import json
 import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Literal
 
+from harness.checks.mutation.journal import Journal, Verdict
 from harness.checks.mutation.mutants import Kind, Mutant
 from harness.checks.mutation.selection import Selection
 from harness.errors import HarnessError
-
-Status = Literal["killed", "survived", "not reached"]
 
 BUDGET = 400_000_000  # instructions of one call: more than any test needs
 _PATIENCE = 60, 10  # seconds for one mutant, and how many times the seconds that its tests usually take
@@ -51,75 +47,10 @@ class Job:
     limit: float = TEST_LIMIT
     budget: int = BUDGET
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a mutant: `by` which test and `why` it was killed, after how many `tests`.
-
-    `seconds` of CPU time that it took.
-    """
-
-    status: Status
-    by: str = ""
-    why: str = ""
-    tests: int = 0
-    seconds: float = 0
-
-
-class Journal:
-    """The results so far, in a file that an interrupted campaign goes on with: JSON lines.
-
-    The first line names the image; results of another image are of no use and dropped. What a test killed
-    stays so while the file of that test is the same, and what it may use of the modules beside it; anything
-    else while all tests are.
-    """
-
-    def __init__(self, path: Path, image: bytes, tests: bytes) -> None:
-        """`tests` stands for all tests and what they execute."""
-        self._path, self._tests = path, digest(tests)
-        self._lock = threading.Lock()
-        self.results: dict[str, Verdict] = {}
-        head = json.dumps({"of": digest(image)})
-        lines = path.read_text().splitlines() if path.is_file() else []
-        kept = [line for line in lines[1:] if lines[0] == head and self._take(line)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join((head, *kept)) + "\n")
-
-    def _take(self, line: str) -> bool:
-        """Take a result over; False for one that is not whole, or of other tests."""
-        try:
-            fields = json.loads(line)
-            name, stamp = fields.pop("id"), fields.pop("by tests")
-            verdict = Verdict(**fields)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return False
-        if stamp != self._stamp(verdict):
-            return False
-        self.results[name] = verdict
-        return True
-
-    def _stamp(self, verdict: Verdict) -> str:
-        """What tells the tests that a verdict depends on from others."""
-        file = Path(verdict.by.partition("::")[0])
-        if verdict.status != "killed" or not file.is_file():
-            return self._tests
-        beside = (each for each in sorted(file.parent.glob("*.py")) if not each.name.startswith("test_"))
-        return digest(*(each.read_bytes() for each in (file, *beside)))
-
-    def add(self, mutant: Mutant, verdict: Verdict) -> None:
-        """Remember one; on disk before anything else happens."""
-        fields = {"id": mutant.id, **asdict(verdict), "by tests": self._stamp(verdict)}
-        with self._lock, self._path.open("a") as file:
-            file.write(json.dumps(fields) + "\n")
-            self.results[mutant.id] = verdict
-
-
-def digest(*inputs: bytes) -> str:
-    """What tells one set of inputs from another."""
-    state = hashlib.sha256()
-    for each in inputs:
-        state.update(hashlib.sha256(each).digest())
-    return state.hexdigest()
+    @property
+    def is_more(self) -> bool:
+        """Whether there is a test to run."""
+        return bool(self.tests or self.everything)
 
 
 @dataclass(slots=True)
@@ -143,10 +74,11 @@ class Campaign:
         """Judge all mutants that the journal does not have yet; `progress` is told of each."""
         todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
         for mutant in mutants:
-            if mutant.id in self.journal.results:
-                progress(self.journal.results[mutant.id])
-            elif not self.selection.of(mutant.address) and mutant.address not in self.boot:
+            known = self.journal.results.get(mutant.id)
+            if not self.selection.of(mutant.address) and mutant.address not in self.boot:
                 self._note(mutant, Verdict("not reached"), progress)
+            elif known is not None and (known.status == "killed" or not self._job(mutant).is_more):
+                progress(known)
             else:
                 todo.put(mutant)
         errors: list[BaseException] = []
@@ -162,7 +94,7 @@ class Campaign:
             raise errors[0]
 
     def _note(self, mutant: Mutant, verdict: Verdict, progress: Callable[[Verdict], None]) -> None:
-        self.journal.add(mutant, verdict)
+        self.journal.add(mutant.id, verdict, (*self.selection.of(mutant.address), *self._all_for(mutant)))
         killers = self.killers.setdefault(mutant.function, [])
         if verdict.by in killers:
             killers.remove(verdict.by)
@@ -172,7 +104,7 @@ class Campaign:
     def _job(self, mutant: Mutant) -> Job:
         boots = mutant.address in self.boot
         tests = self._order(mutant, self.selection.of(mutant.address))
-        everything = self._order(mutant, self.selection.all) if boots else ()
+        everything = self._order(mutant, self._all_for(mutant))
         least, factor = _PATIENCE
         patience = least + factor * sum(self.selection.seconds[each] for each in everything or tests)
         afresh = boots or mutant.kind in _BOOTS_AFRESH
@@ -180,10 +112,15 @@ class Campaign:
         return self._without_unsound(job)
 
     def _order(self, mutant: Mutant, tests: Sequence[str]) -> tuple[str, ...]:
-        """First what has killed mutants of the same function."""
+        """What it has not survived yet; first what has killed mutants of the same function."""
+        tests = [each for each in tests if self.journal.is_new(mutant.id, each)]
         known = set(tests)
         first = (each for each in self.killers.get(mutant.function, ()) if each in known)
         return tuple(dict.fromkeys((*first, *tests)))
+
+    def _all_for(self, mutant: Mutant) -> Sequence[str]:
+        """All tests, if it may change what they start from."""
+        return self.selection.all if mutant.address in self.boot else ()
 
     def _judge(self, worker: _Worker, job: Job) -> Verdict:
         """The verdict, by no test that would have failed without the mutant as well."""

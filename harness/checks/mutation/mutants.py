@@ -122,16 +122,24 @@ def _bound(word: int) -> Iterator[Change]:
 
 
 def _descriptor(word: int) -> Iterator[Change]:
-    """MOVZ, MOVN, MOVK: imm16 at [20:5]. AND, ORR, EOR, ANDS with a mask: its rotation immr at [21:16]."""
+    """MOVZ, MOVN, MOVK: imm16 at [20:5]. AND, ORR, EOR, ANDS with a mask: its rotation immr at [21:16].
+
+    The length of the mask's run of ones is imms at [15:10].
+    """
     if get(word, 28, 23) == 0b100101 and get(word, 30, 29) != 1:
         shift = 16 * get(word, 22, 21)
         for bit in range(16):
             if word >> (5 + bit) & 1:
                 yield Change(word ^ 1 << (5 + bit), f"bit {shift + bit} of a constant cleared")
-    elif get(word, 28, 23) == 0b100100:
+    elif get(word, 28, 23) == 0b100100 and not _extends_zero(word):
         wide = get(word, 31, 31)
         rotation = (get(word, 21, 16) + 1) % (64 if wide else 32)
         yield Change(word & ~mask(21, 16) | rotation << 16, "mask moved by a bit")
+
+
+def _extends_zero(word: int) -> bool:
+    """AND or TST of a W with 0xFF or 0xFFFF: a `bool` or `uint16_t` is made of it; no mask of the source."""
+    return get(word, 31, 29) in (0, 3) and get(word, 22, 16) == 0 and get(word, 15, 10) in (7, 15)
 
 
 _CHANGES = {"barrier": _barrier, "branch": _branch, "descriptor": _descriptor, "bound": _bound}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What boot_tables.c leaves for the switch of the MMU: seen at the first instruction of the kernel's half."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import Kernel
+from tests.support.vmm import PAGE
+
+M = 1 << 20
+RAM = 0x4000_0000
+FDT_MAGIC = b"\xd0\x0d\xfe\xed"
+
+
+@pytest.fixture
+def switched(kernel_elf):
+    """A kernel that has its MMU on, and nothing else yet."""
+    with Kernel(kernel_elf, ram_size=64 * M, boot=False) as kernel:
+        assert kernel.machine.run(until={kernel.image.symbols["kernel_entry"].address}).kind == "address"
+        yield kernel
+
+
+def test_identity_map_is_the_code_of_the_boot(switched):
+    """Its pages at their own address: r-x for EL1, nothing for EL0, shared, and of an address space."""
+    symbols = switched.image.symbols
+    code = range(symbols["phys_boot_start"].address, symbols["phys_boot_text_end"].address, PAGE)
+    leaves = list(switched.tables(half="ttbr0").leaves())
+    assert [leaf.va for leaf in leaves] == [leaf.pa for leaf in leaves] == list(code)
+    for leaf in leaves:
+        entry, rights = leaf.descriptor, leaf.permissions
+        assert (str(rights.el1), str(rights.el0), leaf.memory) == ("r-x", "---", "Normal WB RAWA")
+        assert (entry.sh, entry.af, entry.ng, entry.uxn, entry.pxn) == (3, True, True, True, False)
+
+
+def test_what_is_reserved_in_sctlr_is_one(switched):
+    """EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE are RES1 where their feature is not (D24.2.118)."""
+    sctlr = switched.machine.sysreg["SCTLR_EL1"]
+    assert [sctlr >> bit & 1 for bit in (11, 20, 22, 23, 28, 29)] == [1] * 6
+
+
+def test_programs_may_wait(switched):
+    """nTWI, nTWE: WFI and WFE of EL0 are not trapped."""
+    sctlr = switched.machine.sysreg["SCTLR_EL1"]
+    assert [sctlr >> bit & 1 for bit in (16, 18)] == [1, 1]
+
+
+@pytest.mark.parametrize("offset", [1, 2, 4])
+def test_a_tree_that_is_not_aligned_is_none(kernel_elf, offset):
+    """Though its magic is there: 8 bytes is what the boot protocol asks for."""
+    with Kernel(kernel_elf, ram_size=64 * M, boot=False) as kernel:
+        kernel.machine.memory.write(RAM + 48 * M + offset, FDT_MAGIC)
+        kernel.machine.registers["x0"] = RAM + 48 * M + offset
+        assert kernel.machine.run(budget=10_000_000).kind == "wfi"
+        assert kernel.console == "LuKOS VMM: 64 MiB of RAM\n"
