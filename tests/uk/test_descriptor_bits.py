@@ -6,22 +6,27 @@ from __future__ import annotations
 import pytest
 
 from harness.arch.bits import mask
-from harness.arch.descriptor import decode
-from tests.uk.driver import ANY, LARGE, PAGE, RW, RX, R
-from tests.uk.test_dma import TYPES
-from tests.uk.test_pagetable import AT, free, pt, size_flag, walk
+from tests.support.trace import VALID, tracing
+from tests.uk.driver import ANY, HUGE, LARGE, PAGE, POPULATE, RW, RX, USER_BASE, R
+from tests.uk.test_dma import FAR, TYPES
+from tests.uk.test_pagetable import AT, FORCE, free, pt, size_flag, walk
 
 __all__ = ["pt"]
 
-# What is written into tables here no kernel writes; no CPU walks them.
+# What is written into tables here no kernel writes.
 pytestmark = pytest.mark.no_sanitizer
 
-ROOT_LEVEL = 3  # as Unikraft counts
+READ_ONLY = 1 << 7
 BLOCK = 0x0800_0000  # no RAM: nobody else has it
 NORMAL = {name: kind for name, kind in TYPES.items() if "Normal" in name}
 SHAREABLE = [kind << 8 for kind in range(4)]
 OF_TABLES = mask(11, 2) | mask(58, 52)  # ignored (D8.3.1)
 OF_BLOCKS = mask(5, 2) | mask(9, 8) | mask(11, 10) | mask(52, 48) | mask(63, 55)
+
+
+def tables_on_the_way(kernel):
+    """To a page; the root is one of them."""
+    return 4 if kernel.LUKOS_VA_BITS > 39 else 3
 
 
 def entry_of(kernel, pt, va, level=0):
@@ -36,6 +41,16 @@ def set_bits(kernel, pt, va, level, bits):
     pa, value = entry_of(kernel, pt, va, level)
     kernel.machine.memory.write(pa, (value | bits).to_bytes(8, "little"))
     return value | bits
+
+
+@pytest.fixture
+def tagged(small_kernel, pt):
+    """A page and a block, with all ignored bits set in the descriptors of the tables on the way."""
+    assert small_kernel.ukplat_page_map(pt, AT, ANY, 1, RW, 0) == 0
+    assert small_kernel.ukplat_page_map(pt, AT + LARGE, BLOCK, 1, RW, size_flag(1)) == 0
+    for level in range(1, tables_on_the_way(small_kernel)):
+        set_bits(small_kernel, pt, AT, level, OF_TABLES)
+    return pt
 
 
 @pytest.mark.parametrize("prot", [R, RW, RX], ids=["r", "rw", "rx"])
@@ -75,21 +90,55 @@ def test_a_block_that_is_split_keeps_all_but_its_level(small_kernel, pt):
         assert walk(small_kernel, pt, AT + page * PAGE)[2] == (block | 2) + page * PAGE
 
 
-def test_what_is_ignored_in_table_descriptors_is_ignored(small_kernel, pt):
-    """Bits 11:2 and 58:52: walks, new neighbours, new rights and unmapping find what there is."""
-    before = free(small_kernel)
+@pytest.mark.parametrize("bit", [2, 4, 5, 8, 9, 11, *range(48, 53), *range(55, 64)])
+def test_what_differs_in_more_than_rights_is_broken_first(small_kernel, pt, bit):
+    """Whatever bit it is that somebody has changed in an entry, and that new attributes change back."""
     assert small_kernel.ukplat_page_map(pt, AT, ANY, 1, RW, 0) == 0
-    expected = walk(small_kernel, pt, AT)[2]
-    for level in range(1, ROOT_LEVEL):
-        set_bits(small_kernel, pt, AT, level, OF_TABLES)
-    assert walk(small_kernel, pt, AT)[2] == expected
-    assert small_kernel.ukplat_page_map(pt, AT + 600 * PAGE, ANY, 1, RW, 0) == 0
-    assert small_kernel.ukplat_page_map(pt, AT + 2 * LARGE, BLOCK, 1, RW, size_flag(1)) == 0
-    assert small_kernel.ukplat_page_set_attr(pt, AT, 1, R, 0) == 0
-    assert decode(walk(small_kernel, pt, AT)[2], 3).output_address == decode(expected, 3).output_address
+    assert small_kernel.ukplat_pt_set_active(pt) == 0
+    pa, value = entry_of(small_kernel, pt, AT)
+    small_kernel.machine.memory.write(pa, (value ^ 1 << bit).to_bytes(8, "little"))
+    with tracing(small_kernel) as trace:
+        assert small_kernel.ukplat_page_set_attr(pt, AT, 1, R, 0) == 0
+    assert [store.new & VALID for event in trace.events for store in event.stores] == [0, VALID]
+    assert walk(small_kernel, pt, AT)[2] == value | READ_ONLY
+
+
+def test_what_is_ignored_in_table_descriptors_is_ignored(small_kernel, tagged):
+    """Bits 11:2 and 58:52: what is mapped is found, to walk, to map beside it, and to change its rights."""
+    expected = walk(small_kernel, tagged, AT)[2]
+    assert expected & 1
+    assert small_kernel.ukplat_page_map(tagged, AT, BLOCK, 1, RW, FORCE) == -small_kernel.EEXIST
+    assert small_kernel.ukplat_page_map(tagged, AT + 16 * PAGE, BLOCK, 1, RW, FORCE) == 0
+    assert small_kernel.ukplat_page_set_attr(tagged, AT, 1, R, 0) == 0
+    assert walk(small_kernel, tagged, AT)[2] == expected | READ_ONLY
+    assert small_kernel.ukplat_page_set_attr(tagged, AT + LARGE + PAGE, 2, R, 0) == 0
+    found = [walk(small_kernel, tagged, AT + LARGE + page * PAGE)[2] & READ_ONLY for page in range(4)]
+    assert found == [0, READ_ONLY, READ_ONLY, 0]
     copy = small_kernel.new("struct uk_pagetable")
-    assert small_kernel.ukplat_pt_clone(copy, pt, 0) == 0
+    assert small_kernel.ukplat_pt_clone(copy, tagged, 0) == 0
+    assert walk(small_kernel, copy, AT)[2] == expected | READ_ONLY
     assert small_kernel.ukplat_pt_free(copy, 0) == 0
-    assert small_kernel.ukplat_page_unmap(pt, AT, 3 * 512, 0) == 0
-    assert free(small_kernel) == before
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["unmapped", "freed"])
+def test_what_is_ignored_in_table_descriptors_hides_no_frame(small_kernel, tagged, at_once):
+    """Page by page, or with the whole page table: pages and tables go back."""
+    before = free(small_kernel)
+    if at_once:
+        assert small_kernel.ukplat_pt_free(tagged, 0) == 0
+    else:
+        assert small_kernel.ukplat_page_unmap(tagged, AT, 1, 0) == 0
+        assert walk(small_kernel, tagged, AT)[2] == 0
+    assert free(small_kernel) - before == 1 + (tables_on_the_way(small_kernel) if at_once else 1)
     assert small_kernel.frames_check()
+
+
+def test_a_range_may_start_with_a_gigabyte_and_end_in_another(vas):
+    """Only the one that it ends in is cut."""
+    va = vas.map("dma", 2 * HUGE, at=USER_BASE, pa=FAR, flags=POPULATE)
+    assert [leaf.size for leaf in vas.leaves()] == [HUGE] * 2
+    vas.set_attr(va, HUGE + LARGE + PAGE, R)
+    assert [leaf.size for leaf in vas.leaves()] == [HUGE, LARGE, *[PAGE] * 512, *[LARGE] * 510]
+    rights = [vas.tables().lookup(va + offset).descriptor.ap for offset in (0, HUGE, HUGE + LARGE)]
+    assert rights == [3, 3, 3]
+    assert vas.tables().lookup(va + HUGE + LARGE + PAGE).descriptor.ap == 1
