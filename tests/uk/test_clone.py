@@ -47,6 +47,18 @@ def test_copy_has_the_same_vmas_and_contents(parent):
     assert copy.words(page(0), page(1), page(2)) == parent.words(page(0), page(1), page(2)) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("hole", [PAGE, LARGE], ids=["page", "table"])
+def test_pages_behind_a_hole_are_in_the_copy(vas, hole):
+    """What nobody has touched yet, a page or all that a table maps, is no end."""
+    at = vas.map("anon", 2 * LARGE + 2 * PAGE, at=VA)
+    behind = at + PAGE + hole
+    for va in (at, behind):
+        vas.store(va, 5)
+    copy = vas.clone()
+    assert [leaf.va for leaf in copy.pages()] == [at, behind]
+    assert copy.words(at, behind) == [5, 5]
+
+
 @pytest.mark.parametrize("who", WRITERS)
 @pytest.mark.parametrize("writer", ["parent", "copy"])
 def test_write_in_one_is_not_seen_in_the_other(parent, who, writer):

@@ -9,7 +9,7 @@ from harness.arch.bits import mask
 from tests.support.trace import VALID, tracing
 from tests.uk.driver import ANY, HUGE, LARGE, PAGE, POPULATE, RW, RX, USER_BASE, R
 from tests.uk.test_dma import FAR, TYPES
-from tests.uk.test_pagetable import AT, FORCE, free, pt, size_flag, walk
+from tests.uk.test_pagetable import AT, CLONE_NEW, FORCE, free, pt, size_flag, tables, walk
 
 __all__ = ["pt"]
 
@@ -131,6 +131,62 @@ def test_what_is_ignored_in_table_descriptors_hides_no_frame(small_kernel, tagge
         assert walk(small_kernel, tagged, AT)[2] == 0
     assert free(small_kernel) - before == 1 + (tables_on_the_way(small_kernel) if at_once else 1)
     assert small_kernel.frames_check()
+
+
+def test_what_is_ignored_in_table_descriptors_is_no_boundary(small_kernel, tagged):
+    """A range goes on from one table to the next: rights, a seal, unmapping."""
+    end = AT + 2 * LARGE
+    assert small_kernel.ukplat_page_map(tagged, end, ANY, 1, RW, 0) == 0
+    set_bits(small_kernel, tagged, end, 1, OF_TABLES)
+    assert small_kernel.ukplat_page_set_attr(tagged, AT, 1025, RX, 0) == 0
+    assert [walk(small_kernel, tagged, va)[2] & READ_ONLY for va in (AT, end)] == [READ_ONLY] * 2
+    assert small_kernel.ukplat_page_set_attr(tagged, AT, 1025, RW, 0) == 0
+    assert small_kernel.vmm_arch_pages_seal(tagged, AT, 1025 * PAGE)
+    assert [walk(small_kernel, tagged, va)[2] & READ_ONLY for va in (AT, end)] == [READ_ONLY] * 2
+    assert small_kernel.ukplat_page_unmap(tagged, AT, 1025, 0) == 0
+    assert [walk(small_kernel, tagged, va)[2] & VALID for va in (AT, end)] == [0, 0]
+
+
+def test_what_is_ignored_in_table_descriptors_is_ignored_in_a_copy(small_kernel, tagged):
+    """A copy that has tables already gets what is still missing into these."""
+    copy, empty = small_kernel.new("struct uk_pagetable"), tables(small_kernel)
+    assert small_kernel.ukplat_page_map(tagged, AT + 8 * PAGE, BLOCK, 1, RW, FORCE) == 0
+    assert small_kernel.ukplat_pt_clone(copy, tagged, CLONE_NEW) == 0
+    for va in (AT, AT + 8 * PAGE):
+        assert small_kernel.vmm_arch_pages_share(copy, tagged, va, PAGE, False) == 0
+        for level in range(1, tables_on_the_way(small_kernel)):
+            set_bits(small_kernel, copy, AT, level, OF_TABLES)
+        assert walk(small_kernel, copy, va)[2] == walk(small_kernel, tagged, va)[2] != 0
+    assert tables(small_kernel) == empty + tables_on_the_way(small_kernel)
+
+
+@pytest.fixture
+def pages(small_kernel, pt):
+    """2M in pages, at addresses where a block could be."""
+    assert small_kernel.ukplat_page_map(pt, AT, BLOCK, 512, RW, FORCE) == 0
+    for level in range(1, tables_on_the_way(small_kernel)):
+        set_bits(small_kernel, pt, AT, level, OF_TABLES)
+    return pt
+
+
+def test_pages_that_are_joined_keep_all_but_their_level(small_kernel, pages):
+    """The block has what all of them have, whatever that is."""
+    found = {
+        set_bits(small_kernel, pages, AT + page * PAGE, 0, OF_BLOCKS) - page * PAGE for page in range(512)
+    }
+    assert small_kernel.vmm_arch_pages_join(pages, AT, BLOCK, None) == 0
+    level, _, block = walk(small_kernel, pages, AT)
+    assert (level, {block | 2}) == (1, found)
+
+
+@pytest.mark.parametrize("bit", [*range(2, 12), *range(48, 64)])
+def test_pages_that_differ_in_a_bit_are_not_joined(small_kernel, pages, bit):
+    """Whatever bit it is; all stays as it was."""
+    pa, value = entry_of(small_kernel, pages, AT + 511 * PAGE)
+    small_kernel.machine.memory.write(pa, (value ^ 1 << bit).to_bytes(8, "little"))
+    assert small_kernel.vmm_arch_pages_join(pages, AT, BLOCK, None) == -small_kernel.ENOENT
+    assert walk(small_kernel, pages, AT)[0] == 0
+    assert walk(small_kernel, pages, AT + 511 * PAGE)[2] == value ^ 1 << bit
 
 
 def test_a_range_may_start_with_a_gigabyte_and_end_in_another(vas):

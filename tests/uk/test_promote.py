@@ -130,8 +130,9 @@ def test_rights_are_those_of_the_pages(vas, attr):
     assert vas.load(at + 300 * PAGE) == 300
 
 
-def test_code_that_moves_is_made_visible_to_execution(vas):
+def test_code_that_moves_is_made_visible_to_execution(either_vas):
     """All of the block is made coherent before it is mapped, and once."""
+    vas = either_vas
     at, seen = scattered(vas, RX), []
     machine = vas.kernel.machine
 
