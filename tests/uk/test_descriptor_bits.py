@@ -17,8 +17,10 @@ __all__ = ["pt"]
 pytestmark = pytest.mark.no_sanitizer
 
 READ_ONLY = 1 << 7
+ADDRESS = mask(47, 12)
+TOP = 1 << 47
 BLOCK = 0x0800_0000  # no RAM: nobody else has it
-NORMAL = {name: kind for name, kind in TYPES.items() if "Normal" in name}
+NORMAL = [(TYPES["Normal WB"], 0xFF), (TYPES["Normal WT"], 0xBB), (TYPES["Normal NC"], 0x44)]
 SHAREABLE = [kind << 8 for kind in range(4)]
 OF_TABLES = mask(11, 2) | mask(58, 52)  # ignored (D8.3.1)
 OF_BLOCKS = mask(5, 2) | mask(9, 8) | mask(11, 10) | mask(52, 48) | mask(63, 55)
@@ -55,21 +57,15 @@ def tagged(small_kernel, pt):
 
 @pytest.mark.parametrize("prot", [R, RW, RX], ids=["r", "rw", "rx"])
 @pytest.mark.parametrize("shareable", SHAREABLE)
-@pytest.mark.parametrize("kind", NORMAL.values(), ids=NORMAL)
-def test_rights_do_not_depend_on_type_and_shareability(small_kernel, pt, prot, shareable, kind):
+@pytest.mark.parametrize(("kind", "mair"), NORMAL)
+def test_rights_do_not_depend_on_type_and_shareability(small_kernel, pt, prot, shareable, kind, mair):
     """The descriptor is that of write-back memory but for MAIR's index; shareable, whatever was asked for."""
     assert small_kernel.ukplat_page_map(pt, AT, BLOCK, 1, prot, 0) == 0
     assert small_kernel.ukplat_page_map(pt, AT + PAGE, BLOCK, 1, prot | kind | shareable, 0) == 0
     plain, typed = (walk(small_kernel, pt, va)[2] for va in (AT, AT + PAGE))
     assert typed & ~mask(4, 2) == plain & ~mask(4, 2)
     index = typed >> 2 & 7
-    mair = small_kernel.machine.sysreg["MAIR_EL1"] >> 8 * index & 0xFF
-    assert (
-        mair
-        == {"Normal WB": 0xFF, "Normal WT": 0xBB, "Normal NC": 0x44}[
-            next(name for name in NORMAL if NORMAL[name] == kind)
-        ]
-    )
+    assert small_kernel.machine.sysreg["MAIR_EL1"] >> 8 * index & 0xFF == mair
 
 
 @pytest.mark.parametrize("bit", [3, 4, 10, 11, 31, 63])
@@ -158,6 +154,84 @@ def test_what_is_ignored_in_table_descriptors_is_ignored_in_a_copy(small_kernel,
             set_bits(small_kernel, copy, AT, level, OF_TABLES)
         assert walk(small_kernel, copy, va)[2] == walk(small_kernel, tagged, va)[2] != 0
     assert tables(small_kernel) == empty + tables_on_the_way(small_kernel)
+
+
+def test_what_is_ignored_in_table_descriptors_is_ignored_where_a_range_ends(small_kernel, tagged):
+    """In a block, which is cut there."""
+    assert small_kernel.ukplat_page_set_attr(tagged, AT, 512 + 2, R, 0) == 0
+    found = [walk(small_kernel, tagged, AT + LARGE + page * PAGE)[2] & READ_ONLY for page in range(4)]
+    assert found == [READ_ONLY, READ_ONLY, 0, 0]
+
+
+def test_what_is_ignored_in_table_descriptors_is_ignored_by_a_copied_page(small_kernel, tagged):
+    """What copy-on-write puts in the place of a page is found there."""
+    attributes = walk(small_kernel, tagged, AT)[2]
+    small_kernel.vmm_arch_page_replace(tagged, AT, BLOCK, attributes, 0)
+    assert walk(small_kernel, tagged, AT)[2] == attributes & ~ADDRESS | BLOCK
+
+
+def test_what_is_ignored_in_table_descriptors_is_ignored_when_tables_are_merged(small_kernel, pt, tagged):
+    """A page goes from one page table to the other, where both have tables on the way to it."""
+    staging = small_kernel.new("struct uk_pagetable")
+    assert small_kernel.ukplat_pt_clone(staging, pt, CLONE_NEW) == 0
+    assert small_kernel.ukplat_page_map(staging, AT + PAGE, ANY, 1, RW, 0) == 0
+    expected = walk(small_kernel, staging, AT + PAGE)[2]
+    for level in range(1, tables_on_the_way(small_kernel)):
+        set_bits(small_kernel, staging, AT, level, OF_TABLES)
+    assert small_kernel.mmu_take_over(tagged, staging, AT, AT + LARGE)
+    assert walk(small_kernel, tagged, AT + PAGE)[2] == expected
+    assert walk(small_kernel, staging, AT + PAGE)[2] == 0
+
+
+def test_what_is_ignored_in_table_descriptors_hides_no_table(small_kernel, pt, tagged):
+    """All are counted, and all can be freed."""
+    on_the_way, before = tables_on_the_way(small_kernel), tables(small_kernel)
+    assert small_kernel.mmu_tables(tagged) == on_the_way
+    small_kernel.mmu_free_tables(tagged)
+    assert before - tables(small_kernel) == on_the_way
+    assert small_kernel.frames_check()
+
+
+def test_a_descriptor_of_a_table_is_its_address_and_type(small_kernel, pt):
+    """Nothing else, neither NSTable nor one of the limits on rights below (D8.3.1)."""
+    assert small_kernel.ukplat_page_map(pt, AT, ANY, 1, RW, 0) == 0
+    assert small_kernel.ukplat_page_map(pt, AT + HUGE - PAGE, ANY, 2, RW, 0) == 0
+    for va in (AT, AT + HUGE - PAGE, AT + HUGE):
+        for level in range(1, tables_on_the_way(small_kernel)):
+            assert walk(small_kernel, pt, va, level)[2] & ~ADDRESS == 3
+
+
+@pytest.fixture
+def far(small_kernel, pt):
+    """A page and a block at addresses that differ from memory of ours in the top bit of a PA."""
+    assert small_kernel.ukplat_page_map(pt, AT, ANY, 1, RW, 0) == 0
+    assert small_kernel.ukplat_page_map(pt, AT + LARGE, ANY, 1, RW, size_flag(1)) == 0
+    for va, level in ((AT, 0), (AT + LARGE, 1)):
+        set_bits(small_kernel, pt, va, level, TOP)
+    return pt
+
+
+def test_the_top_bit_of_an_address_is_kept(small_kernel, far):
+    """When rights change, and when a block is split."""
+    page, block = walk(small_kernel, far, AT)[2], walk(small_kernel, far, AT + LARGE)[2]
+    assert small_kernel.ukplat_page_set_attr(far, AT, 1, R, 0) == 0
+    assert walk(small_kernel, far, AT)[2] == page | READ_ONLY
+    assert small_kernel.ukplat_page_set_attr(far, AT + LARGE, 1, R, 0) == 0
+    assert walk(small_kernel, far, AT + LARGE)[2] == block | READ_ONLY | 2
+    assert walk(small_kernel, far, AT + LARGE + PAGE)[2] == (block | 2) + PAGE
+
+
+@pytest.mark.parametrize("va", [AT, AT + LARGE], ids=["page", "block"])
+def test_the_top_bit_of_an_address_tells_memory_from_ours(small_kernel, far, va):
+    """What only looks like a frame of ours is not shared, nor freed when it is unmapped."""
+    ours = small_kernel.frames_count(small_kernel.FRAME_PAGE)
+    copy, size = small_kernel.new("struct uk_pagetable"), PAGE if va == AT else LARGE
+    assert small_kernel.ukplat_pt_clone(copy, far, CLONE_NEW) == 0
+    assert small_kernel.vmm_arch_pages_share(copy, far, va, size, True) == 0
+    pa = walk(small_kernel, far, va)[2] & ADDRESS & ~TOP
+    assert small_kernel.frame_of(pa)[0].used == 0
+    assert small_kernel.ukplat_page_unmap(far, va, size // PAGE, 0) == 0
+    assert small_kernel.frames_count(small_kernel.FRAME_PAGE) == ours
 
 
 @pytest.fixture
