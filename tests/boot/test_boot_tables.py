@@ -33,6 +33,26 @@ def test_identity_map_is_the_code_of_the_boot(switched):
         assert (entry.sh, entry.af, entry.ng, entry.uxn, entry.pxn) == (3, True, True, True, False)
 
 
+def test_identity_map_is_one_table_of_each_level(switched):
+    """Also the one above the root that 39 bits have; each names the next, and nothing else."""
+    tables = switched.image.symbols["identity"].address
+    for level in range(3):
+        words = switched.machine.memory.read(tables + level * PAGE, PAGE)
+        entries = [int.from_bytes(words[at : at + 8], "little") for at in range(0, PAGE, 8)]
+        assert [entry for entry in entries if entry] == [tables + (level + 1) * PAGE | 3]
+
+
+def test_each_page_is_described_once_and_again_where_its_rights_differ(kernel_elf):
+    """With at most seven instructions a descriptor: the kernel's 2M, then its text and its constants."""
+    with Kernel(kernel_elf, ram_size=64 * M, boot=False) as kernel:
+        symbols, machine = kernel.image.symbols, kernel.machine
+        assert machine.run(until={symbols["boot_build_tables"].address}).kind == "address"
+        before = machine.instructions
+        assert machine.run(until={machine.registers["x30"]}).kind == "address"
+        text = symbols["phys_rodata_end"].address - symbols["phys_text_start"].address
+        assert 512 < machine.instructions - before < 7 * (2 * M + text) // PAGE + 200
+
+
 def test_what_is_reserved_in_sctlr_is_one(switched):
     """EOS, TSCXT, EIS, SPAN, nTLSMD, LSMAOE are RES1 where their feature is not (D24.2.118)."""
     sctlr = switched.machine.sysreg["SCTLR_EL1"]

@@ -214,11 +214,12 @@ def far(small_kernel, pt):
 def test_the_top_bit_of_an_address_is_kept(small_kernel, far):
     """When rights change, and when a block is split."""
     page, block = walk(small_kernel, far, AT)[2], walk(small_kernel, far, AT + LARGE)[2]
-    assert small_kernel.ukplat_page_set_attr(far, AT, 1, R, 0) == 0
-    assert walk(small_kernel, far, AT)[2] == page | READ_ONLY
-    assert small_kernel.ukplat_page_set_attr(far, AT + LARGE, 1, R, 0) == 0
-    assert walk(small_kernel, far, AT + LARGE)[2] == block | READ_ONLY | 2
-    assert walk(small_kernel, far, AT + LARGE + PAGE)[2] == (block | 2) + PAGE
+    for va, pages, old in ((AT, 1, page), (AT + LARGE, 512, block)):
+        assert small_kernel.ukplat_page_set_attr(far, va, pages, R, 0) == 0
+        assert walk(small_kernel, far, va)[2] == old | READ_ONLY
+    assert small_kernel.ukplat_page_set_attr(far, AT + LARGE, 1, RW, 0) == 0
+    assert walk(small_kernel, far, AT + LARGE)[2] == block | 2
+    assert walk(small_kernel, far, AT + LARGE + PAGE)[2] == (block | READ_ONLY | 2) + PAGE
 
 
 @pytest.mark.parametrize("va", [AT, AT + LARGE], ids=["page", "block"])
