@@ -34,7 +34,7 @@ from harness.report.files import make_room
 from harness.report.mutation import mutation_data, mutation_report, totals
 
 FOLDER = Path(".build/mutants")
-_SOURCES = {".py", ".c", ".h", ".S", ".ld", ".toml"}
+_SOURCES = {".py", ".c", ".h", ".S", ".ld"}
 TESTS = tuple(f"tests/{room}" for room in ("arch_aarch64", "boot", "core", "frames", "lib", "uk", "vmm"))
 
 _EXAMPLE = """
