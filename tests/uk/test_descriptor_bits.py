@@ -45,13 +45,18 @@ def set_bits(kernel, pt, va, level, bits):
     return value | bits
 
 
+def tag(kernel, pt):
+    """Set all ignored bits in the descriptors of the tables on the way."""
+    for level in range(1, tables_on_the_way(kernel)):
+        set_bits(kernel, pt, AT, level, OF_TABLES)
+
+
 @pytest.fixture
 def tagged(small_kernel, pt):
-    """A page and a block, with all ignored bits set in the descriptors of the tables on the way."""
+    """A page and a block below tables whose descriptors are tagged."""
     assert small_kernel.ukplat_page_map(pt, AT, ANY, 1, RW, 0) == 0
     assert small_kernel.ukplat_page_map(pt, AT + LARGE, BLOCK, 1, RW, size_flag(1)) == 0
-    for level in range(1, tables_on_the_way(small_kernel)):
-        set_bits(small_kernel, pt, AT, level, OF_TABLES)
+    tag(small_kernel, pt)
     return pt
 
 
@@ -150,8 +155,7 @@ def test_what_is_ignored_in_table_descriptors_is_ignored_in_a_copy(small_kernel,
     assert small_kernel.ukplat_pt_clone(copy, tagged, CLONE_NEW) == 0
     for va in (AT, AT + 8 * PAGE):
         assert small_kernel.vmm_arch_pages_share(copy, tagged, va, PAGE, False) == 0
-        for level in range(1, tables_on_the_way(small_kernel)):
-            set_bits(small_kernel, copy, AT, level, OF_TABLES)
+        tag(small_kernel, copy)
         assert walk(small_kernel, copy, va)[2] == walk(small_kernel, tagged, va)[2] != 0
     assert tables(small_kernel) == empty + tables_on_the_way(small_kernel)
 
@@ -176,8 +180,7 @@ def test_what_is_ignored_in_table_descriptors_is_ignored_when_tables_are_merged(
     assert small_kernel.ukplat_pt_clone(staging, pt, CLONE_NEW) == 0
     assert small_kernel.ukplat_page_map(staging, AT + PAGE, ANY, 1, RW, 0) == 0
     expected = walk(small_kernel, staging, AT + PAGE)[2]
-    for level in range(1, tables_on_the_way(small_kernel)):
-        set_bits(small_kernel, staging, AT, level, OF_TABLES)
+    tag(small_kernel, staging)
     assert small_kernel.mmu_take_over(tagged, staging, AT, AT + LARGE)
     assert walk(small_kernel, tagged, AT + PAGE)[2] == expected
     assert walk(small_kernel, staging, AT + PAGE)[2] == 0
@@ -239,8 +242,7 @@ def test_the_top_bit_of_an_address_tells_memory_from_ours(small_kernel, far, va)
 def pages(small_kernel, pt):
     """2M in pages, at addresses where a block could be."""
     assert small_kernel.ukplat_page_map(pt, AT, BLOCK, 512, RW, FORCE) == 0
-    for level in range(1, tables_on_the_way(small_kernel)):
-        set_bits(small_kernel, pt, AT, level, OF_TABLES)
+    tag(small_kernel, pt)
     return pt
 
 
