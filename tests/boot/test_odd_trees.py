@@ -13,6 +13,7 @@ from tests.boot.test_machines import RAM, M, change_tree, set_reg, works
 from tests.support.vmm import PAGE
 
 UART = "/pl011@9000000"
+FDT_MAGIC = b"\xd0\x0d\xfe\xed"
 
 
 def patched(blob, offset, word):
@@ -96,10 +97,13 @@ def test_power_off_is_as_the_tree_says(boot_kernel, monkeypatch, method):
     assert stop.kind == ("wfi" if method is None else "poweroff")
 
 
-@pytest.mark.parametrize("x0", [1, RAM + 4, RAM + 9])
-def test_an_address_that_can_be_no_tree_is_not_believed(kernel_elf, x0):
-    """What some boot loaders leave in x0: the tree is at the start of RAM then."""
+@pytest.mark.parametrize("magic", [False, True], ids=["", "with its magic"])
+@pytest.mark.parametrize("x0", [1, *(RAM + 48 * M + offset for offset in (1, 2, 4, 9))])
+def test_an_address_that_can_be_no_tree_is_not_believed(kernel_elf, x0, magic):
+    """What some boot loaders leave in x0: a tree is aligned to 8 bytes, and else at the start of RAM."""
     with Kernel(kernel_elf, ram_size=64 * M, boot=False) as kernel:
+        if magic and x0 > RAM:
+            kernel.machine.memory.write(x0, FDT_MAGIC)
         kernel.machine.registers["x0"] = x0
         assert kernel.machine.run(budget=10_000_000).kind == "wfi"
         assert kernel.console == "LuKOS VMM: 64 MiB of RAM\n"
