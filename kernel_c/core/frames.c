@@ -4,7 +4,7 @@
 #include "lib/assert.h"
 #include "lib/bits.h"
 
-#define MAX_BLOCK ((size_t)1 << FRAME_MAX_ORDER)
+/* The pool, and allocation. */
 
 struct frame_pool pool;
 
@@ -13,98 +13,66 @@ struct frame_records frame_records;
 extern inline struct frame *frame_of(paddr_t pa);
 extern inline paddr_t frame_address(const struct frame *frame);
 
-static uint32_t index_of(const struct frame *frame)
-{
-    return (uint32_t)(frame - frame_records.at);
-}
-
-/*
- * The buddy of a block, if that is free and whole. Buddies are neighbours in frame numbers, not in
- * indices: the array may start anywhere. They differ in the bit of their order.
- */
-static inline struct frame *free_buddy(const struct frame *head, unsigned order)
-{
-    uint64_t number = frame_records.first + (uint64_t)(head - frame_records.at);
-    uint64_t index = (number ^ BIT(order)) - frame_records.first; /* huge when it is below */
-    struct frame *buddy;
-
-    if (order >= FRAME_MAX_ORDER || index >= frame_records.count) {
-        return NULL;
-    }
-    buddy = &frame_records.at[index];
-    return buddy->purpose == FRAME_FREE && buddy->order == order ? buddy : NULL;
-}
-
-/* Make this block the first of its list, with `next` behind it. */
-static inline void free_list_put(struct frame *head, unsigned order, uint32_t next)
-{
-    head->next = next;
-    head->prev = NIL;
-    pool.free[order] = index_of(head);
-    head->purpose = FRAME_FREE;
-    head->order = (uint8_t)order;
-}
-
-static void free_list_push(struct frame *head, unsigned order)
-{
-    uint32_t next = pool.free[order];
-
-    free_list_put(head, order, next);
-    if (next != NIL) {
-        frame_records.at[next].prev = index_of(head);
-    }
-}
-
-/* Free a block and merge it with its buddy for as long as that is free and whole. */
-static inline void block_release(struct frame *head, unsigned order)
-{
-    struct frame *buddy;
-
-    head->purpose = FRAME_NONE;
-    while ((buddy = free_buddy(head, order)) != NULL) {
-        frames_list_remove(buddy);
-        head = buddy < head ? buddy : head;
-        order++;
-    }
-    free_list_push(head, order);
-}
-
-__attribute__((noinline)) void frames_range_release(struct frame *frame, size_t count)
-{
-    uint64_t number = frame_records.first + index_of(frame);
-
-    while (count > 0) {
-        uint64_t limits = number | BIT(log2_floor(count)) | MAX_BLOCK; /* the lowest bit counts */
-        unsigned order = (unsigned)__builtin_ctzll(limits);
-
-        block_release(frame, order);
-        frame += BIT(order);
-        number += BIT(order);
-        count -= BIT(order);
-    }
-}
-
 /* Take the smallest free block that has this order; what it has more goes to lists that are empty. */
 static inline struct frame *block_take(unsigned order)
 {
-    unsigned from = order;
+    struct frame **list = &pool.free[order];
     struct frame *head;
 
-    while (pool.free[from] == NIL) {
-        from++;
+    while (*list == NULL) {
+        list++;
     }
-    if (from == ORDERS) {
+    if (list == &pool.free[ORDERS]) {
         return NULL;
     }
-    head = &frame_records.at[pool.free[from]];
-    pool.free[from] = head->next;
-    if (head->next != NIL) {
-        frame_records.at[head->next].prev = NIL;
+    head = *list;
+    *list = frame_at(head->next);
+    if (*list != NULL) {
+        (*list)->prev = NIL;
     }
-    while (from > order) {
+    for (unsigned from = head->order; from > order;) {
         from--;
         free_list_put(head + BIT(from), from, NIL);
     }
+    return head;
+}
+
+/* The next single frame for a purpose. NULL: there is no block for it at the moment. */
+static inline struct frame *single_take(enum frame_purpose purpose)
+{
+    struct frame_run *run = &pool.singles[purpose];
+
+    if (pool.free[0] != NULL) {
+        return block_take(0);
+    }
+    return run->next == run->end ? NULL : run->next++;
+}
+
+/* The first of another block for them: the largest of less than 2M, or else one of 2M. */
+static struct frame *singles_open(enum frame_purpose purpose)
+{
+    unsigned order = SINGLES_ORDER - 1;
+    struct frame *head;
+
+    while (order > 0 && pool.free[order] == NULL) {
+        order--;
+    }
+    order = order > 0 ? order : SINGLES_ORDER;
+    head = block_take(order);
+    if (head != NULL) {
+        pool.singles[purpose] = (struct frame_run){head + 1, head + BIT(order)};
+    }
+    return head;
+}
+
+/* A block, if need be of what single frames are taken of. */
+static __attribute__((noinline)) struct frame *block_take_merged(unsigned order)
+{
+    struct frame *head;
+
+    do {
+        head = block_take(order);
+    } while (head == NULL && frames_singles_release());
     return head;
 }
 
@@ -114,6 +82,7 @@ static struct frame *run_take(size_t blocks)
     uint64_t start = align_up(frame_records.first, MAX_BLOCK) - frame_records.first;
     size_t found = 0;
 
+    frames_singles_release();
     for (uint64_t index = start; index < frame_records.count; index += MAX_BLOCK) {
         const struct frame *head = &frame_records.at[index];
         bool whole = head->purpose == FRAME_FREE && head->order == FRAME_MAX_ORDER;
@@ -165,7 +134,7 @@ static struct frame *take_trimmed(size_t count, unsigned align_order, enum frame
 {
     unsigned order = (unsigned)max_size(log2_ceil(count), align_order);
     size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
-    struct frame *head = blocks > 1 ? run_take(blocks) : block_take(order);
+    struct frame *head = blocks > 1 ? run_take(blocks) : block_take_merged(order);
 
     if (head == NULL) {
         return NULL;
@@ -192,7 +161,11 @@ void frames_init(paddr_t base, paddr_t end, void *metadata)
     frame_records.first = base / PAGE_SIZE;
     frame_records.count = (uint32_t)((end - base) / PAGE_SIZE);
     for (unsigned order = 0; order < ORDERS; order++) {
-        pool.free[order] = NIL;
+        pool.free[order] = NULL;
+    }
+    pool.free[ORDERS] = frame_records.at;
+    for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
+        pool.singles[purpose] = (struct frame_run){NULL, NULL};
     }
 }
 
@@ -232,6 +205,21 @@ static __attribute__((noinline)) paddr_t alloc_trimmed(size_t count, unsigned al
     return taken(take_trimmed(count, align_order, purpose), count, purpose);
 }
 
+/* Such a block is not to be had at once. The pool's lock is held, and released here. */
+static __attribute__((noinline)) paddr_t alloc_slowly(size_t count, unsigned order,
+                                                      enum frame_purpose purpose)
+{
+    struct frame *head = order == 0 ? singles_open(purpose) : NULL;
+
+    if (head == NULL) {
+        head = block_take_merged(order);
+    }
+    if (head != NULL) {
+        block_use(head, order, purpose, count);
+    }
+    return taken(head, count, purpose);
+}
+
 __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_order,
                                                enum frame_purpose purpose)
 {
@@ -241,123 +229,12 @@ __attribute__((noinline)) paddr_t frames_alloc(size_t count, unsigned align_orde
         return alloc_trimmed(count, align_order, purpose);
     }
     lock_acquire(&pool.lock);
-    head = block_take(align_order);
-    if (head != NULL) {
-        block_use(head, align_order, purpose, count);
+    head = align_order == 0 ? single_take(purpose) : block_take(align_order);
+    if (head == NULL) {
+        return alloc_slowly(count, align_order, purpose);
     }
+    block_use(head, align_order, purpose, count);
     return taken(head, count, purpose);
-}
-
-/* What is wrong with releasing [head, head + count); NULL: nothing is. */
-static const char *release_fault(const struct frame *head, size_t count)
-{
-    if (head == NULL || count == 0 || count > frame_records.count - index_of(head)) {
-        return "not managed memory";
-    }
-    if (head->purpose == FRAME_FREE) {
-        return "double free";
-    }
-    if (head->purpose == FRAME_PAGE && head->used != 0) {
-        return "others refer to it as well";
-    }
-    if (head->purpose == FRAME_NONE || head->count == 0) {
-        return "not the start of an allocation, or freed already";
-    }
-    if (head->count != count) {
-        return head->count > count ? "shorter than the allocation" : "longer than the allocation";
-    }
-    return NULL;
-}
-
-/* Frames are not in use any more, but not free yet either. */
-static inline void retire(struct frame *head, size_t count, enum frame_purpose purpose)
-{
-    if (LUKOS_DEBUG) {
-        poison_fill(head, count);
-    }
-    pool.by_purpose[purpose] -= count;
-}
-
-void frames_free(paddr_t start, size_t count)
-{
-    struct frame *head = is_aligned(start, PAGE_SIZE) ? frame_of(start) : NULL;
-    enum frame_purpose purpose;
-    const char *fault;
-
-    lock_acquire(&pool.lock);
-    fault = release_fault(head, count);
-    if (fault != NULL) {
-        panic("frames_free(0x%lx, %zu): %s", start, count, fault);
-    }
-    purpose = head->purpose;
-    for (size_t done = 0; done < count; done += BIT(head[done].order)) {
-        head[done].purpose = FRAME_NONE;
-    }
-    retire(head, count, purpose);
-    frames_range_release(head, count);
-    lock_release(&pool.lock);
-}
-
-static inline bool is_page_of_one(const struct frame *head)
-{
-    return head->purpose == FRAME_PAGE && head->used == 0;
-}
-
-/* frames_free_pages() for any number of allocations, with the lock, which it releases. */
-static __attribute__((noinline)) struct frame *free_several(struct frame *head,
-                                                            const struct frame *end)
-{
-    struct frame *frame = head;
-
-    while (frame < end && is_page_of_one(frame)) {
-        frame->purpose = FRAME_NONE;
-        frame += BIT(frame->order);
-    }
-    retire(head, (size_t)(frame - head), FRAME_PAGE);
-    frames_range_release(head, (size_t)(frame - head));
-    lock_release(&pool.lock);
-    return frame;
-}
-
-/* Often it is one allocation: a single block, as such. */
-struct frame *frames_free_pages(struct frame *head, const struct frame *end)
-{
-    unsigned order = head->order;
-    struct frame *next = head + BIT(order);
-
-    lock_acquire(&pool.lock);
-    if (next != end || !is_page_of_one(head)) {
-        return free_several(head, end);
-    }
-    retire(head, BIT(order), FRAME_PAGE);
-    block_release(head, order);
-    lock_release(&pool.lock);
-    return next;
-}
-
-void frames_split(paddr_t start, size_t count, unsigned order)
-{
-    struct frame *head = frame_of(start);
-    uint8_t purpose = head->purpose;
-    uint16_t used = head->used;
-
-    for (struct frame *frame = head; frame < head + count; frame += BIT(order)) {
-        frame->count = (uint32_t)BIT(order);
-        frame->used = used;
-        frame->purpose = purpose;
-        frame->order = (uint8_t)order;
-    }
-}
-
-void frames_join(paddr_t start, size_t count)
-{
-    struct frame *head = frame_of(start);
-
-    for (struct frame *frame = head + 1; frame < head + count; frame++) {
-        frame->purpose = FRAME_NONE;
-    }
-    head->count = (uint32_t)count;
-    head->order = (uint8_t)log2_floor(count);
 }
 
 void frames_span(paddr_t *start, paddr_t *end)
@@ -377,64 +254,4 @@ size_t frames_count(enum frame_purpose purpose)
         others += pool.by_purpose[other];
     }
     return pool.by_purpose[FRAME_NONE] - others;
-}
-
-/* A free list is whole when each block on it is marked so, linked both ways and aligned. */
-static bool free_list_check(unsigned order, size_t *frames)
-{
-    uint32_t prev = NIL;
-
-    for (uint32_t index = pool.free[order]; index != NIL; index = frame_records.at[index].next) {
-        const struct frame *head = &frame_records.at[index];
-
-        if (head->purpose != FRAME_FREE || head->order != order || head->prev != prev ||
-            !is_aligned(frame_records.first + index, BIT(order))) {
-            return false;
-        }
-        *frames += BIT(order);
-        prev = index;
-    }
-    return true;
-}
-
-/* Only the start of an allocation counts; what is shared is one allocation for one leaf. */
-static bool used_check(const struct frame *head)
-{
-    if (head->purpose == FRAME_FREE || head->count == 0) {
-        return true;
-    }
-    if (head->purpose == FRAME_PAGE) {
-        return head->used == 0 || head->count == BIT(head->order);
-    }
-    return head->purpose == FRAME_TABLE || head->used == 0;
-}
-
-bool frames_check(void)
-{
-    size_t listed = 0;
-    size_t counted[FRAME_PURPOSES] = {0};
-    uint32_t index = 0;
-
-    for (unsigned order = 0; order < ORDERS; order++) {
-        if (!free_list_check(order, &listed)) {
-            return false;
-        }
-    }
-    while (index < frame_records.count) {
-        const struct frame *head = &frame_records.at[index];
-
-        if (!used_check(head)) {
-            return false;
-        }
-        if (head->purpose != FRAME_NONE) {
-            counted[head->purpose] += BIT(head->order);
-        }
-        index += head->purpose == FRAME_NONE ? 1U : (uint32_t)BIT(head->order);
-    }
-    for (unsigned purpose = FRAME_FREE; purpose < FRAME_PURPOSES; purpose++) {
-        if (counted[purpose] != frames_count(purpose)) {
-            return false;
-        }
-    }
-    return listed == counted[FRAME_FREE];
 }

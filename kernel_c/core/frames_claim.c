@@ -31,8 +31,18 @@ size_t frames_run(paddr_t start, size_t count, bool free)
 
     while (found < count) {
         const struct frame *frame = frame_of(start + found * PAGE_SIZE);
-        const struct frame *block = frame == NULL ? NULL : block_of(frame);
+        const struct frame_run *run;
+        const struct frame *block;
 
+        if (frame == NULL) {
+            return found;
+        }
+        run = frames_run_of(frame);
+        if (run != NULL) {
+            found += (size_t)(run->end - frame);
+            continue;
+        }
+        block = block_of(frame);
         if (block == NULL || (free && block->purpose != FRAME_FREE)) {
             return found;
         }
@@ -69,6 +79,7 @@ bool frames_claim(paddr_t start, size_t count)
     lock_acquire(&pool.lock);
     claimed = count != 0 && frames_run(start, count, true) == count;
     if (claimed) {
+        frames_singles_release();
         blocks_carve(head, head + count);
         poison_check(head, count);
         pool.by_purpose[FRAME_PAGE] += count;

@@ -207,7 +207,11 @@ def test_spaces_regions_and_frames(idle, say, debugger):
     frame = json.loads(say(f"frames {pa} --json"))
     assert frame["purpose"] == "FRAME_REGION"
     assert {mapping["tables"] for mapping in frame["mappings"]} >= {"address space 1"}
-    assert json.loads(say("frames --json"))["frames"]["FRAME_TABLE"] > 0
+    books = json.loads(say("frames --json"))["frames"]
+    assert books["FRAME_TABLE"] > 0
+    assert sum(books.values()) == int(say("p pool.by_purpose[FRAME_NONE]").split()[-1])
+    single = "(pool.singles[FRAME_TABLE].next - frame_records.at + frame_records.first) * 4096"
+    assert json.loads(say(f"frames {single} --json"))["purpose"] == "FRAME_FREE"
     assert (
         debugger.timeline.now,
         debugger.machine.memory.digest(),

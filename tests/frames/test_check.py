@@ -16,7 +16,7 @@ def free_block(small_kernel):
     for pa in kept[::2]:
         kernel.frames_free(pa, 1)
     pool, records = kernel.variable("pool"), kernel.variable("frame_records")
-    head = records.at[pool.free[0]]
+    head = pool.free[0].target
     assert head.next != NIL
     assert kernel.frames_check()
     return kernel, records.at[head.next]
@@ -51,5 +51,5 @@ def test_a_block_that_is_not_aligned_is_seen(small_kernel):
     index = pa // 4096 - records.first
     record = records.at[index + 1]
     record.purpose, record.order, record.prev, record.next = kernel.FRAME_FREE, 1, NIL, NIL
-    pool.free[1] = index + 1
+    pool.free[1] = int(records.at) + (index + 1) * kernel.sizeof("struct frame")
     assert not kernel.frames_check()

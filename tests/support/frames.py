@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import chain
 from typing import NamedTuple
 
 from tests.support.vmm import KERNEL_BASE, PAGE
 
 MAX_ORDER = 18
+PURPOSES = ("FRAME_TABLE", "FRAME_OBJECT", "FRAME_REGION", "FRAME_PAGE", "FRAME_FILE")
+"""What frames in use are for."""
 
 
 class Block(NamedTuple):
@@ -57,9 +60,30 @@ def blocks(kernel):
     return found
 
 
-def free_blocks(kernel):
-    """The free blocks, as a set of (PA, order)."""
+def listed_blocks(kernel):
+    """The free blocks on the allocator's lists, as a set of (PA, order)."""
     return {(block.pa, block.order) for block in blocks(kernel) if block.purpose == kernel.FRAME_FREE}
+
+
+def single_frames(kernel, purpose="FRAME_REGION"):
+    """The PAs of what is left of the block that single frames for a purpose are taken of."""
+    run, record = kernel.variable("pool").singles[getattr(kernel, purpose)], kernel.sizeof("struct frame")
+    first = (int(run.next) - int(kernel.variable("frame_records").at)) // record
+    count = (int(run.end) - int(run.next)) // record
+    return range(frame_address(kernel, first), frame_address(kernel, first + count), PAGE)
+
+
+def free_blocks(kernel):
+    """All that is free, as the largest blocks there can be: a set of (PA, order)."""
+    found = listed_blocks(kernel)
+    for pa in chain.from_iterable(single_frames(kernel, purpose) for purpose in PURPOSES):
+        order = 0
+        while order < MAX_ORDER and (pa ^ (PAGE << order), order) in found:
+            found.remove((pa ^ (PAGE << order), order))
+            pa &= ~(PAGE << order)
+            order += 1
+        found.add((pa, order))
+    return found
 
 
 def drain(kernel):

@@ -58,10 +58,11 @@ def test_nothing_is_mapped_before_the_first_access(either_vas):
 @pytest.mark.parametrize(("flags", "zeroed"), [(0, True), (UNINITIALIZED, False)])
 def test_memory_is_zeroed_unless_nobody_cares(vas, flags, zeroed):
     """A frame with old contents comes back: zeroed, or as it was found with UNINITIALIZED."""
-    va = vas.map("anon", PAGE)
-    vas.store(va, 0x1234)
-    pa = vas.pa(va)
-    vas.unmap(va, PAGE)
+    va = vas.map("anon", 3 * PAGE)
+    for page in range(3):
+        vas.store(va + page * PAGE, 0x1234)
+    pa = vas.pa(va + PAGE)
+    vas.unmap(va + PAGE, PAGE)  # what lies beside its frame stays in use
     va = vas.map("anon", PAGE, flags=flags | POPULATE)
     assert vas.pa(va) == pa
     assert (vas.kernel.read(vas.space, va, PAGE) == bytes(PAGE)) == zeroed

@@ -43,7 +43,7 @@ class Block:
 
 
 def blocks(debugger: Debugger) -> Iterator[Block]:
-    """All blocks by address. Raises UsageError for a kernel whose allocator is not known."""
+    """All blocks, free single frames last. Raises UsageError for a kernel whose allocator is not known."""
     kernel = debugger.kernel
     if "frame_records" not in kernel.image.variables or "enum frame_purpose" not in kernel.image.types:
         raise UsageError("this kernel has no frame allocator that is known here: LuKOS has, in core/frames.c")
@@ -64,6 +64,17 @@ def blocks(debugger: Debugger) -> Iterator[Block]:
         if purpose:
             yield Block((int(records.first) + at) * _PAGE, exponent, purposes.get(purpose, str(purpose)))
         at += 1 << exponent
+    yield from _single_frames(debugger, int(records.at), int(records.first), size)
+
+
+def _single_frames(debugger: Debugger, records: int, first: int, size: int) -> Iterator[Block]:
+    """What is left of the blocks that single frames are taken of, as the largest blocks there can be."""
+    for run in debugger.kernel.variable("pool").singles:
+        at, end = ((int(each) - records) // size + first for each in (run.next, run.end))
+        while at < end:
+            order = min((at & -at).bit_length(), (end - at).bit_length()) - 1
+            yield Block(at * _PAGE, order, "FRAME_FREE")
+            at += 1 << order
 
 
 @command("frames", group="mmu", example="frames 0x40800000", completes="expression", view=True)

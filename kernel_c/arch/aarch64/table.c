@@ -9,27 +9,12 @@
 static pte_t boot_tables[BOOT_TABLES][PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static size_t boot_tables_used;
 
-static pte_t *boot_table_alloc(void)
+pte_t *boot_table_alloc(void)
 {
     if (boot_tables_used == BOOT_TABLES) {
         panic("RAM is in too many pieces: more than %d tables to map it", BOOT_TABLES);
     }
     return boot_tables[boot_tables_used++];
-}
-
-pte_t *table_alloc(void)
-{
-    paddr_t pa;
-
-    if (frame_records.count == 0) {
-        return boot_table_alloc();
-    }
-    pa = frames_alloc(1, 0, FRAME_TABLE);
-    if (pa == 0) {
-        return NULL;
-    }
-    vmm_arch_zero(pa, PAGE_SIZE);
-    return table_at(pa);
 }
 
 void table_free(pte_t *table)

@@ -13,8 +13,8 @@
  * frames yet; the tables of that time come from the image, are not counted and stay for ever.
  */
 
-/* A zeroed table; NULL: no frame left. */
-pte_t *table_alloc(void);
+/* One of the image, for as long as there are no frames. */
+pte_t *boot_table_alloc(void);
 
 /* Only after the TLB was told to forget the way to it. */
 void table_free(pte_t *table);
@@ -27,6 +27,22 @@ static inline pte_t *table_at(paddr_t pa)
 static inline paddr_t table_address(const pte_t *table)
 {
     return (vaddr_t)table & ~KERNEL_BASE;
+}
+
+/* A zeroed table; NULL: no frame left. */
+static inline pte_t *table_alloc(void)
+{
+    paddr_t pa;
+
+    if (frame_records.count == 0) {
+        return boot_table_alloc();
+    }
+    pa = frames_alloc(1, 0, FRAME_TABLE);
+    if (pa == 0) {
+        return NULL;
+    }
+    vmm_arch_zero(pa, PAGE_SIZE);
+    return table_at(pa);
 }
 
 /* The frame that counts for the table this is an entry of; NULL: it stays whatever it holds. */

@@ -11,6 +11,11 @@
  * blocks. Allocation and release are O(log n) in the size of a block (O(RAM / 1G) above 1G).
  * Each frame has one struct frame, 16 bytes of 4096: 0.4 % of RAM.
  *
+ * Blocks merge when they are released. Single frames are taken one after the other from a block
+ * that each purpose has for them, of 2M or, while there is any, of less: tables and objects, which
+ * stay, do not break up the blocks that pages come and go in. What is left of such a block is free,
+ * but in no block until an allocation needs it.
+ *
  * Only the head of a block, free or in use, says what the block is; every other frame is
  * FRAME_NONE. So a release of anything but a block in use is seen at once: it is a bug of the
  * kernel, and panics.
@@ -39,7 +44,7 @@ struct frame {
     uint16_t used; /* TABLE: descriptors that are not zero. PAGE: references beyond the first */
     uint8_t purpose;
     uint8_t order;
-};
+} __attribute__((aligned(16))); /* so that next and prev are one store */
 
 #define FRAME_MAX_ORDER 18 /* 2^18 frames of 4K: 1G */
 
