@@ -12,7 +12,15 @@ import pytest
 from harness import HarnessError, ImageError
 from harness.arch.a64 import NOP, branch
 from harness.checks.coverage import Program
-from harness.checks.mutation.mutants import _CHANGES, DESCRIPTOR_CODE, KINDS, Mutant, barrier_name, mutants
+from harness.checks.mutation.mutants import (
+    _CHANGES,
+    DESCRIPTOR_CODE,
+    KINDS,
+    Mutant,
+    barrier_name,
+    is_extremum,
+    mutants,
+)
 from harness.cli.mutants import choose
 from harness.image import ElfImage
 from tests.support.trace import system_instructions
@@ -84,6 +92,31 @@ def test_bounds_are_off_by_one(condition: int, word: int, shift: int) -> None:
     assert changed == word | other << shift
     assert set(RELATIONS[condition]) ^ set(RELATIONS[other]) == {"e"}
     assert (condition < 10) == (other < 10), "signed and unsigned must not mix"
+
+
+CMP_X1_X2, CSEL_X3_X1_X2_LO, ADD_X4, ADD_X1 = 0xEB02003F, 0x9A823023, 0x91000484, 0x91000421
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        ([CMP_X1_X2, CSEL_X3_X1_X2_LO], True),
+        ([0xEB01005F, CSEL_X3_X1_X2_LO], True),  # cmp x2, x1
+        ([CMP_X1_X2, ADD_X4, CSEL_X3_X1_X2_LO], True),
+        ([CMP_X1_X2, ADD_X1, CSEL_X3_X1_X2_LO], False),
+        ([CMP_X1_X2, 0xA94007E4, CSEL_X3_X1_X2_LO], False),  # ldp x4, x1, [sp]
+        ([CMP_X1_X2, 0xA90007E4, CSEL_X3_X1_X2_LO], True),  # stp x4, x1, [sp]
+        ([0x6B02003F, CSEL_X3_X1_X2_LO], False),  # cmp w1, w2
+        ([0xEB03003F, CSEL_X3_X1_X2_LO], False),  # cmp x1, x3
+        ([0xF100003F, CSEL_X3_X1_X2_LO], False),  # cmp x1, #0
+        ([CMP_X1_X2, 0x9A823423], False),  # csinc
+        ([CMP_X1_X2, 0x54000043], False),  # b.lo
+        ([CSEL_X3_X1_X2_LO], False),
+    ],
+)
+def test_of_equals_any_is_the_least(words: list[int], holds: bool) -> None:
+    """CSEL between what was compared: its condition may be off by one. Nothing else's may."""
+    assert is_extremum(words) == holds
 
 
 def test_constants_lose_one_bit_at_a_time() -> None:

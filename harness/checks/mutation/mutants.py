@@ -4,13 +4,13 @@
 barrier     DSB, ISB, TLBI, DC, IC become NOP
 branch      a conditional branch is inverted
 descriptor  where descriptors are made: a bit of a constant is cleared, or a mask moved by a bit
-bound       a comparison is off by one: < becomes <=, >= becomes >, and so on
+bound       a comparison is off by one: < becomes <=, >= becomes >, and so on; not in a minimum or maximum
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -60,14 +60,14 @@ class Mutant:
 def mutants(program: Program, root: str = "") -> Iterator[Mutant]:
     """All mutants of the code whose source is below `root`, by address."""
     owners = Owners(program.image)
-    for address in program.instructions:
+    for index, address in enumerate(program.instructions):
         location = program.image.lines.location(address)
         if location is None or not location.file.startswith(root):
             continue
-        describes = DESCRIPTOR_CODE.search(location.file) is not None
-        for kind in KINDS:
-            if kind == "descriptor" and not describes:
-                continue
+        barred = set() if DESCRIPTOR_CODE.search(location.file) else {"descriptor"}
+        if is_extremum([program.word(each) for each in program.instructions[max(index - 3, 0) : index + 1]]):
+            barred.add("bound")
+        for kind in (each for each in KINDS if each not in barred):
             for number, change in enumerate(_CHANGES[kind](program.word(address))):
                 yield Mutant(
                     f"{kind}:{address:x}:{number}",
@@ -119,6 +119,24 @@ def _bound(word: int) -> Iterator[Change]:
         other = _OFF_BY_ONE[condition]
         changed = word & ~mask(low + 3, low) | other << low
         yield Change(changed, f"{_CONDITIONS[condition]} -> {_CONDITIONS[other]}")
+
+
+def is_extremum(words: Sequence[int]) -> bool:
+    """Whether the last one is CSEL between two registers that CMP, just before, has compared.
+
+    That is a minimum or maximum: of equals either will do, so a bound off by one changes nothing.
+    """
+    *before, select = words
+    if select & 0x7FE0_0C00 != 0x1A80_0000:
+        return False
+    registers = {get(select, 20, 16), get(select, 9, 5)}
+    for word in reversed(before):
+        if word & 0x7FE0_FC1F == 0x6B00_001F:
+            return word >> 31 == select >> 31 and {get(word, 20, 16), get(word, 9, 5)} == registers
+        pair = {get(word, 14, 10)} if word & 0x3840_0000 == 0x2840_0000 else set()  # LDP
+        if registers & {get(word, 4, 0), *pair}:
+            return False
+    return False
 
 
 def _descriptor(word: int) -> Iterator[Change]:
