@@ -16,21 +16,24 @@ extern inline paddr_t frame_address(const struct frame *frame);
 /* Take the smallest free block that has this order; what it has more goes to lists that are empty. */
 static inline struct frame *block_take(unsigned order)
 {
-    struct frame **list = &pool.free[order];
+    unsigned from = order;
     struct frame *head;
 
-    while (*list == NULL) {
-        list++;
+    while (pool.free[from] == NULL) {
+        from++;
+        if (from > ORDERS) {
+            __builtin_unreachable(); /* the last one is not NULL */
+        }
     }
-    if (list == &pool.free[ORDERS]) {
+    if (from == ORDERS) {
         return NULL;
     }
-    head = *list;
-    *list = frame_at(head->next);
-    if (*list != NULL) {
-        (*list)->prev = NIL;
+    head = pool.free[from];
+    pool.free[from] = frame_at(head->next);
+    if (pool.free[from] != NULL) {
+        pool.free[from]->prev = NIL;
     }
-    for (unsigned from = head->order; from > order;) {
+    while (from > order) {
         from--;
         free_list_put(head + BIT(from), from, NIL);
     }
