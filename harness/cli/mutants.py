@@ -68,7 +68,7 @@ Example:
     type=click.FloatRange(min=1),
     default=TEST_LIMIT,
     show_default=True,
-    help="Seconds of CPU time for one test: one that takes longer has failed.",
+    help="Seconds of CPU time for one test, fewer for quick ones: one that takes longer has failed.",
 )
 @click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="Where journal and logs are.")
 @click.option(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.machine import Machine
 
 _SMALL = 256 << 20  # RAM of the kernel whose state after boot is compared
-_WARM_UP = 600  # seconds of CPU time for a test of the original: no limit
+_NO_LIMIT = 600  # seconds of CPU time for a test of the original
 _BOOT_LIMIT = 10  # seconds of CPU time for booting it, which takes a tenth of one
 _CLOCKS = ("CNTPCT_EL0", "CNTVCT_EL0")
 
@@ -120,7 +120,7 @@ class Worker:
     def _warm_up(self, items: Sequence[pytest.Item]) -> None:
         """Boot what stays, and do what is done once, by running tests on the original."""
         for item in items:
-            self._first_failure([item], _WARM_UP)
+            self._first_failure([item], {})
         self._good = self._booted()
         self._machines = [each for each in self._machines if each.is_open]
         gc.collect()
@@ -190,7 +190,7 @@ class Worker:
             if why and why != "state":
                 return Verdict("killed", BOOT, why)
             tests = job.everything if why else tests
-        return self._first_failure([items[name] for name in tests if name in items], job.limit)
+        return self._first_failure([items[name] for name in tests if name in items], job.limits)
 
     def _boot_differs(self, job: Job) -> str:
         """What boot says: "" when it leaves the same state, so that tests which come later cannot tell."""
@@ -216,12 +216,12 @@ class Worker:
                 del registers[clock]
             return registers, kernel.machine.memory.digest(), kernel.console
 
-    def _first_failure(self, items: Sequence[pytest.Item], limit: float) -> Verdict:
+    def _first_failure(self, items: Sequence[pytest.Item], limits: dict[str, float]) -> Verdict:
         from harness.checks.mutation.journal import Verdict
 
         following: Iterable[pytest.Item] = [*items[1:], self._end]
         for count, (item, after) in enumerate(zip(items, following, strict=False), 1):
-            with _limited(limit):
+            with _limited(limits.get(item.nodeid, _NO_LIMIT)):
                 reports = runtestprotocol(item, log=False, nextitem=after)
             for report in reports:
                 if report.failed:

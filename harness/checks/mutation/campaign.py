@@ -24,6 +24,10 @@ from harness.errors import HarnessError
 BUDGET = 400_000_000  # instructions of one call: more than any test needs
 _PATIENCE = 60, 10  # seconds for one mutant, and how many times the seconds that its tests usually take
 TEST_LIMIT = 60.0  # seconds of CPU time for one test
+_LEAST_LIMIT, _SLOWER = (
+    5.0,
+    10,
+)  # less, if it takes less: so many seconds, and times those that it usually takes
 _BOOTS_AFRESH: tuple[Kind, ...] = ("barrier",)  # the machine has hooks for these, which it does not forget
 
 
@@ -34,7 +38,7 @@ class Job:
     `word`: None changes nothing: would a test fail as well?
     `boots`: the instruction is executed at boot; where that leaves another state, `everything` runs instead.
     `afresh`: no kernel that was booted without the mutant will do. `patience`: seconds for all of this;
-    `limit`: seconds of CPU time for each test; `budget`: instructions for each call.
+    `limits`: seconds of CPU time by test; `budget`: instructions for each call.
     """
 
     address: int
@@ -44,7 +48,7 @@ class Job:
     everything: tuple[str, ...]
     afresh: bool
     patience: float
-    limit: float = TEST_LIMIT
+    limits: dict[str, float]
     budget: int = BUDGET
 
     @property
@@ -108,8 +112,12 @@ class Campaign:
         least, factor = _PATIENCE
         patience = least + factor * sum(self.selection.seconds[each] for each in everything or tests)
         afresh = boots or mutant.kind in _BOOTS_AFRESH
-        job = Job(mutant.address, mutant.word, tests, boots, everything, afresh, patience, self.limit)
+        limits = {each: self._limit_of(each) for each in (*tests, *everything)}
+        job = Job(mutant.address, mutant.word, tests, boots, everything, afresh, patience, limits)
         return self._without_unsound(job)
+
+    def _limit_of(self, test: str) -> float:
+        return min(self.limit, _LEAST_LIMIT + _SLOWER * self.selection.seconds[test])
 
     def _order(self, mutant: Mutant, tests: Sequence[str]) -> tuple[str, ...]:
         """What it has not survived yet; first what has killed mutants of the same function."""
