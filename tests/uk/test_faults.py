@@ -298,6 +298,19 @@ def test_memcpy_copies_what_is_there(vas, pages, size, shift):
     assert kernel.read(vas.space, pages + shift, size) == data[:size]
 
 
+@pytest.mark.parametrize(
+    ("to", "source", "words"), [(0, 0, True), (8, 16, True), (0, 1, False), (4, 4, False)]
+)
+def test_memcpy_copies_words_where_both_sides_are_aligned(vas, pages, to, source, words):
+    """Elsewhere bytes: an access that is not aligned faults where the memory is a device's."""
+    kernel = vas.kernel
+    data = kernel.buffer(2 * PAGE, align=PAGE)
+    copy = kernel.function("arch_nofault_copy")
+    assert copy(pages + to, data + source, PAGE) == 0  # it is all there from now on
+    _, retired = copy.counted(pages + to, data + source, PAGE)
+    assert (retired < 2 * PAGE) == words
+
+
 def test_memcpy_ends_at_the_byte_that_faults(vas, pages):
     """The count says how far it came; with CONTINUE it goes on behind the page."""
     kernel = vas.kernel
