@@ -244,3 +244,6 @@ def test_memory_may_begin_at_any_page(small_kernel, number):
     kernel, base = small_kernel, 0x4000_0000 + PAGE
     kernel.frames_init(base, base + 7 * PAGE, kernel.buffer(bytes(7 * kernel.sizeof("struct frame")), 16))
     assert kernel.frames_run(base + number * PAGE, 1, False) == 0
+    assert [
+        kernel.frames_alloc(1 << order, order, kernel.FRAME_REGION) for order in range(MAX_ORDER + 1)
+    ] == [0] * (MAX_ORDER + 1)

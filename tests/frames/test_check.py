@@ -43,6 +43,16 @@ def test_a_wrong_count_is_seen(small_kernel, purpose):
     assert not small_kernel.frames_check()
 
 
+@pytest.mark.parametrize("purpose", ["FRAME_TABLE", "FRAME_REGION", "FRAME_PAGE", "FRAME_FILE"])
+def test_wrong_counts_that_make_up_for_each_other_are_seen(small_kernel, purpose):
+    """All that is in use is right, and so is what is free."""
+    assert small_kernel.frames_alloc(1, 0, small_kernel.FRAME_OBJECT)
+    counts = small_kernel.variable("pool").by_purpose
+    counts[getattr(small_kernel, purpose)] += 1
+    counts[small_kernel.FRAME_OBJECT] -= 1
+    assert not small_kernel.frames_check()
+
+
 def test_a_block_that_is_not_aligned_is_seen(small_kernel):
     """A block of two frames cannot begin at an odd one."""
     kernel = small_kernel

@@ -42,6 +42,26 @@ def test_memory_of_any_size_is_had_and_given_back(heap, size):
     assert kernel.frames_check()
 
 
+@pytest.mark.parametrize("size", [32, 64, 1024])
+def test_a_frame_is_full_of_objects(heap, size):
+    """Another one is taken only when there is no room left."""
+    most = (PAGE - 64) // size
+    pages = [heap.malloc(size) & -PAGE for _ in range(4 * most)]
+    inner = [page for page in set(pages) if page not in (pages[0], pages[-1])]
+    assert len(inner) >= 2
+    assert [pages.count(page) for page in inner] == [most] * len(inner)
+
+
+@pytest.mark.parametrize("size", [32, 64, 1024])
+def test_room_in_a_full_frame_is_used_first(heap, size):
+    """What comes back to it is handed out next."""
+    most = (PAGE - 64) // size
+    found = [heap.malloc(size) for _ in range(4 * most)]
+    for at in (found[most], found[2 * most + most // 2]):
+        heap.free(at)
+        assert heap.malloc(size) == at
+
+
 def test_nothing_is_had_for_nothing_and_given_back(heap):
     """Size 0 is NULL, and NULL may be freed."""
     before = heap.kernel.frames_count(heap.kernel.FRAME_FREE)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from harness import GuestPanic, Kernel
+from tests.support.frames import MAX_ORDER, free_blocks, listed_blocks, without_filling
 from tests.support.vmm import PAGE
 
 NOT_START = "not the start of an allocation"
@@ -172,6 +173,22 @@ def test_an_empty_run_releases_nothing(small_kernel):
     assert int(kernel.frames_free_pages(frame, frame)) == int(frame)
     assert not kernel.frames_claim(kernel.frame_address(frame) + PAGE, 0)
     assert kernel.frames_count(kernel.FRAME_FREE) == before
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_pages_that_are_released_merge(small_kernel, order):
+    """Page by page, in any order: what was one block is one again."""
+    kernel = small_kernel
+    before, pages = free_blocks(kernel), 8 << order
+    with without_filling(kernel):
+        pa = kernel.frames_alloc(pages, order + 3, kernel.FRAME_PAGE)
+        kernel.frames_split(pa, pages, order)
+        for number in (5, 0, 1, 7, 6, 3, 2, 4):
+            head = kernel.frame_of(pa + number * (PAGE << order))
+            kernel.frames_free_pages(head, int(head) + (kernel.sizeof("struct frame") << order))
+    listed = listed_blocks(kernel)
+    assert free_blocks(kernel) == before
+    assert not any((start ^ (PAGE << each), each) in listed for start, each in listed if each < MAX_ORDER)
 
 
 def test_the_last_of_an_odd_number_of_frames_has_no_buddy(kernel_elf):

@@ -87,6 +87,17 @@ def test_any_shared_frame_counts(block):
     assert not kernel.frames_are_shared(0x0900_0000, 1)
 
 
+def test_parts_that_are_joined_have_no_records_of_their_own(block):
+    """They cannot be released any more: only all of it can."""
+    kernel, pa = block
+    kernel.frames_split(pa, 8, 0)
+    kernel.frames_join(pa, 8)
+    records = [kernel.frame_of(pa + number * PAGE)[0] for number in range(8)]
+    assert [int(record.purpose) for record in records] == [int(kernel.FRAME_PAGE), *[0] * 7]
+    assert (int(records[0].count), int(records[0].order)) == (8, 3)
+    assert kernel.frames_check()
+
+
 def test_run_of_shared_and_unshared_frames(block):
     """Released together: what others have stays, the rest is free."""
     kernel, pa = block

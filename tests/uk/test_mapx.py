@@ -269,6 +269,20 @@ def test_small_pages_replace_a_large_one_that_refers_to_nothing(page_map):
     assert free(page_map.kernel) == before
 
 
+def test_what_a_hidden_large_page_refers_to_is_not_lost_by_accident(page_map):
+    """Small pages replace it, piece by piece, only where it is known to be hidden."""
+    assert page_map.mapx(AT, 1, FORCE | size_flag(1)) == 0
+    assert page_map.unmap(AT, 1, KEEP_PTES | KEEP_FRAMES | size_flag(1)) == 0
+    hidden = page_map.entry(AT)
+    assert hidden & ADDRESS
+    assert page_map.mapx(AT + PAGE, 2) == -page_map.kernel.EEXIST
+    assert page_map.entry(AT) == hidden
+    assert page_map.mapx(AT + PAGE, 2, KEEP_PTES) == 0
+    found = [page_map.entry(AT + n * PAGE) for n in range(4)]
+    assert [entry & 1 for entry in found] == [0, 1, 1, 0]
+    assert [entry & ADDRESS for entry in found] == [(hidden & ADDRESS) + n * PAGE for n in range(4)]
+
+
 def test_only_a_part_of_a_large_page_may_be_hidden(page_map):
     """It is cut first."""
     assert page_map.mapx(AT, 1, FORCE | size_flag(1)) == 0
@@ -358,6 +372,13 @@ def test_a_clone_of_the_kernel_s_own_is_empty(small_kernel):
     assert status == 0
     assert walk(small_kernel, made, AT)[2] == 0
     assert small_kernel.ukplat_pt_clone(made, made, 0) == -small_kernel.EINVAL
+
+
+def test_a_page_table_is_made_from_the_kernel_s_where_none_runs(small_kernel):
+    """It has the kernel's half, and nothing below."""
+    made = small_kernel.new("struct uk_pagetable")
+    assert small_kernel.ukplat_pt_init(made, 0x4200_0000, 4 * PAGE) == 0
+    assert walk(small_kernel, made, AT)[2] == 0
 
 
 def test_a_page_table_is_made_from_the_one_that_runs(small_kernel, pt):
