@@ -8,6 +8,7 @@ import random
 import pytest
 
 from tests.support.frames import MAX_ORDER, blocks, drain, free_blocks, listed_blocks, without_filling
+from tests.support.frames import PURPOSES as ALL_PURPOSES
 from tests.support.vmm import BLOCK_1G, PAGE
 
 PURPOSES = ("FRAME_TABLE", "FRAME_OBJECT", "FRAME_REGION")
@@ -240,10 +241,13 @@ def test_a_record_says_of_which_frame_it_is(small_kernel):
 
 @pytest.mark.parametrize("number", [0, 1, 6])
 def test_memory_may_begin_at_any_page(small_kernel, number):
-    """Records without a block are of nobody's frames, however far below the first one a block would begin."""
+    """Records without a block are of nobody's frames, however far below the first one a block would begin.
+
+    So there is nothing to be had, whatever there was of other memory.
+    """
     kernel, base = small_kernel, 0x4000_0000 + PAGE
     kernel.frames_init(base, base + 7 * PAGE, kernel.buffer(bytes(7 * kernel.sizeof("struct frame")), 16))
     assert kernel.frames_run(base + number * PAGE, 1, False) == 0
-    assert [
-        kernel.frames_alloc(1 << order, order, kernel.FRAME_REGION) for order in range(MAX_ORDER + 1)
-    ] == [0] * (MAX_ORDER + 1)
+    for purpose in ALL_PURPOSES:
+        for order in range(MAX_ORDER + 1):
+            assert not kernel.frames_alloc(1 << order, order, getattr(kernel, purpose))
