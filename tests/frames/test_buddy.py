@@ -246,6 +246,7 @@ def test_memory_may_begin_at_any_page(small_kernel, number):
     So there is nothing to be had, whatever there was of other memory.
     """
     kernel, base = small_kernel, 0x4000_0000 + PAGE
+    assert all(kernel.frames_alloc(1, 0, getattr(kernel, purpose)) for purpose in ALL_PURPOSES)
     kernel.frames_init(base, base + 7 * PAGE, kernel.buffer(bytes(7 * kernel.sizeof("struct frame")), 16))
     assert kernel.frames_run(base + number * PAGE, 1, False) == 0
     for purpose in ALL_PURPOSES:
