@@ -85,6 +85,15 @@ def test_stacks_are_never_merged(vas):
     assert one + LEN + GUARD_ABOVE == two - GUARD_BELOW
 
 
+def test_a_stack_is_not_merged_with_other_memory(vas):
+    """That has the same attributes, flags and name, below and above."""
+    size = LEN + GUARD_BELOW + GUARD_ABOVE
+    below = vas.map("anon", PAGE)
+    vas.map("anon", PAGE, at=below + PAGE + size)
+    assert vas.stack(LEN) == below + PAGE + GUARD_BELOW
+    assert [vma[0] for vma in vas.layout()] == [below, below + PAGE, below + PAGE + size]
+
+
 def test_whole_stack_can_be_unmapped_and_changed(vas):
     """All of it, guards included, is a range like any other."""
     frames = vas.frames()
