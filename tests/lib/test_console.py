@@ -72,6 +72,7 @@ def test_strings_are_padded_and_cut(guest, text, left, width, precision, by_argu
 @pytest.mark.parametrize(
     ("form", "arguments", "expected"),
     [
+        ("%05d|%-5d|%-05d|%0-5d|%5d|", (42,) * 5, "00042|42   |42   |42   |   42|"),
         ("%c|%3c|%-3c|", (65, 66, 67), "A|  B|C  |"),
         ("100%%", (), "100%"),
         ("%p", (0xFFFFFF8000001000,), "0xffffff8000001000"),

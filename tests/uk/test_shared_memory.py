@@ -228,6 +228,14 @@ def test_rights_are_each_mappings_own(vas, other, memory):
     assert vas.user("x", VA + LARGE).outcome == "ok"
 
 
+def test_code_in_shared_memory_is_code_where_it_may_be_executed(vas, memory):
+    """Written through one mapping, it is made coherent for the other one, which comes on demand."""
+    writable = vas.shared(memory, SIZE, RW)
+    assert vas.store(writable, 0xD4000001_D4000001)  # svc #0
+    executable = vas.shared(memory, SIZE, RX)
+    assert vas.user("x", executable).outcome == "ok"
+
+
 def test_clone_has_the_same_memory(vas, memory):
     """Not copied on write: both write to one memory, pages present or not at the time."""
     vas.shared(memory, SIZE, at=VA)

@@ -24,10 +24,7 @@ from harness.errors import HarnessError
 BUDGET = 400_000_000  # instructions of one call: more than any test needs
 _PATIENCE = 60, 10  # seconds for one mutant, and how many times the seconds that its tests usually take
 TEST_LIMIT = 60.0  # seconds of CPU time for one test
-_LEAST_LIMIT, _SLOWER = (
-    5.0,
-    10,
-)  # less, if it takes less: so many seconds, and times those that it usually takes
+_QUICK = 2.0, 10  # a limit for quick tests: seconds, and how many times those that it usually takes
 _BOOTS_AFRESH: tuple[Kind, ...] = ("barrier",)  # the machine has hooks for these, which it does not forget
 
 
@@ -117,7 +114,8 @@ class Campaign:
         return self._without_unsound(job)
 
     def _limit_of(self, test: str) -> float:
-        return min(self.limit, _LEAST_LIMIT + _SLOWER * self.selection.seconds[test])
+        least, factor = _QUICK
+        return min(self.limit, least + factor * self.selection.seconds[test])
 
     def _order(self, mutant: Mutant, tests: Sequence[str]) -> tuple[str, ...]:
         """What it has not survived yet; first what has killed mutants of the same function."""
