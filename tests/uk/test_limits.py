@@ -231,6 +231,15 @@ def test_population_beyond_the_limit_undoes_itself(vas, pages, room):
     vas.map("anon", pages * PAGE, at=VA, flags=POPULATE)
 
 
+@pytest.mark.parametrize("room", [0, 1, 5, 7])
+def test_advice_beyond_the_limit_gets_as_far_as_it_goes(vas, room):
+    """EDQUOT, and what there was room for stays."""
+    vas.map("anon", 8 * PAGE, at=VA)
+    vas.limit(resident=now(vas, "resident") + room)
+    assert vas.do_advise(VA, 8 * PAGE, WILLNEED) == "EDQUOT"
+    assert vas.present(VA, 8 * PAGE) == list(range(VA, VA + room * PAGE, PAGE))
+
+
 def test_regions_count_against_the_limit(vas):
     """EDQUOT by the last error; nothing is allocated."""
     before = vas.books()

@@ -264,6 +264,16 @@ def test_advice_that_is_no_numbers_business(book):
     assert book.vas.present(va, 4 * PAGE) == []
 
 
+def test_numbers_that_are_not_needed_go_and_come_again(book):
+    """Only those, and only for this advice."""
+    va = book.map(4, at=BASE, flags=POPULATE)
+    assert book.vas.do_advise(va, 4 * PAGE, WILLNEED) == "OK"
+    assert len(book.vas.present(va, 4 * PAGE)) == 4
+    assert book.vas.do_advise(va + PAGE, 2 * PAGE, DONTNEED) == "OK"
+    assert book.vas.present(va, 4 * PAGE) == [va, va + 3 * PAGE]
+    assert book.numbers(BASE, 4) == [FIRST + n for n in range(4)]
+
+
 def test_populating_that_is_refused_undoes_the_map(book):
     """The VMA is unmapped and destroyed again."""
     before = book.vas.books()
