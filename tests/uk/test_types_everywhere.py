@@ -16,24 +16,27 @@ NC = RW | TYPES["Normal NC"]
 def several_runs(vas):
     """Pages of two tables."""
     vas.map("anon", 4 * PAGE, NC, at=vas.base + LARGE - 2 * PAGE, flags=POPULATE)
+    return 4
 
 
 def smaller_pages(vas):
     """2M that has no block."""
     with without_large_blocks(vas.kernel):
         vas.map("anon", LARGE, NC, at=vas.base + LARGE, flags=POPULATE)
+    return 512
 
 
 def advised(vas):
     """Present on request."""
     va = vas.map("anon", 4 * PAGE, NC)
     vas.advise(va, 4 * PAGE, WILLNEED)
+    return 4
 
 
 @pytest.mark.parametrize("populate", [several_runs, smaller_pages, advised])
 def test_pages_have_the_memory_type_of_their_vma(vas, populate):
-    """However many of them, of whatever size."""
-    populate(vas)
+    """However many of them, of whatever size: each one."""
+    pages = populate(vas)
     leaves = vas.leaves()
-    assert leaves
+    assert sum(leaf.size for leaf in leaves) == pages * PAGE
     assert all("NC" in leaf.memory for leaf in leaves)
