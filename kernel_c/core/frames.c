@@ -43,7 +43,7 @@ static inline struct frame *block_take(unsigned order)
 /* The next single frame for a purpose. NULL: there is no block for it at the moment. */
 static inline struct frame *single_take(enum frame_purpose purpose)
 {
-    struct frame_run *run = &pool.singles[purpose];
+    struct singles *run = &pool.singles[purpose];
 
     if (pool.free[0] != NULL) {
         return block_take(0);
@@ -63,7 +63,7 @@ static struct frame *singles_open(enum frame_purpose purpose)
     order = order > 0 ? order : SINGLES_ORDER;
     head = block_take(order);
     if (head != NULL) {
-        pool.singles[purpose] = (struct frame_run){head + 1, head + BIT(order)};
+        pool.singles[purpose] = (struct singles){head + 1, head + BIT(order)};
     }
     return head;
 }
@@ -168,7 +168,7 @@ void frames_init(paddr_t base, paddr_t end, void *metadata)
     }
     pool.free[ORDERS] = frame_records.at;
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
-        pool.singles[purpose] = (struct frame_run){NULL, NULL};
+        pool.singles[purpose] = (struct singles){NULL, NULL};
     }
 }
 

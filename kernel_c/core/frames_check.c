@@ -38,7 +38,7 @@ static bool used_check(const struct frame *head)
 static bool singles_check(size_t *frames)
 {
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
-        const struct frame_run *run = &pool.singles[purpose];
+        const struct singles *run = &pool.singles[purpose];
 
         for (const struct frame *frame = run->next; frame < run->end; frame++) {
             if (frame->purpose != FRAME_NONE) {

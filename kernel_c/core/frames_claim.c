@@ -31,15 +31,15 @@ size_t frames_run(paddr_t start, size_t count, bool free)
 
     while (found < count) {
         const struct frame *frame = frame_of(start + found * PAGE_SIZE);
-        const struct frame_run *run;
+        const struct singles *singles;
         const struct frame *block;
 
         if (frame == NULL) {
             return found;
         }
-        run = frames_run_of(frame);
-        if (run != NULL) {
-            found += (size_t)(run->end - frame);
+        singles = frames_singles_of(frame);
+        if (singles != NULL) {
+            found += (size_t)(singles->end - frame);
             continue;
         }
         block = block_of(frame);

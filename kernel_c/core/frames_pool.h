@@ -13,7 +13,7 @@
 #define SINGLES_ORDER 9U /* 2M: so much at most is kept apart from what could be merged with it */
 
 /* The rest of a block that single frames are taken of: free, but in no block and on no list. */
-struct frame_run {
+struct singles {
     struct frame *next;
     struct frame *end;
 };
@@ -22,7 +22,7 @@ struct frame_pool {
     struct lock lock;
     /* Heads of the free blocks, linked through next and prev; last what ends a search. */
     struct frame *free[ORDERS + 1];
-    struct frame_run singles[FRAME_PURPOSES];
+    struct singles singles[FRAME_PURPOSES];
     size_t by_purpose[FRAME_PURPOSES]; /* frames in use; FRAME_NONE: all that were added */
 };
 extern struct frame_pool pool;
@@ -74,11 +74,11 @@ static inline void frames_list_remove(struct frame *head)
     head->purpose = FRAME_NONE;
 }
 
-/* The run for single frames that a free frame is part of; NULL: it is in none. */
-static inline const struct frame_run *frames_run_of(const struct frame *frame)
+/* The singles that a free frame is one of; NULL: it is none. */
+static inline const struct singles *frames_singles_of(const struct frame *frame)
 {
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
-        const struct frame_run *run = &pool.singles[purpose];
+        const struct singles *run = &pool.singles[purpose];
 
         if (frame >= run->next && frame < run->end) {
             return run;

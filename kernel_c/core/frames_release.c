@@ -57,11 +57,13 @@ bool frames_singles_release(void)
     bool some = false;
 
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
-        struct frame_run run = pool.singles[purpose];
+        struct singles singles = pool.singles[purpose];
 
-        pool.singles[purpose].next = run.end;
-        frames_range_release(run.next, (size_t)(run.end - run.next));
-        some |= run.next != run.end;
+        if (singles.next != singles.end) {
+            pool.singles[purpose].next = singles.end;
+            frames_range_release(singles.next, (size_t)(singles.end - singles.next));
+            some = true;
+        }
     }
     return some;
 }
