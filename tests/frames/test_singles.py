@@ -131,10 +131,12 @@ def test_a_run_of_free_frames_goes_on_across_the_block(opened):
 
 
 def test_check_finds_one_in_use(opened):
-    """A frame cannot be in use and the next to be handed out."""
+    """A frame cannot be in use and the next to be handed out, though the counts would have room for both."""
     assert opened.frames_check()
-    records = opened.variable("frame_records")
+    records, counts = opened.variable("frame_records"), opened.variable("pool").by_purpose
     records.at[single_frames(opened)[100] // PAGE - records.first].purpose = opened.FRAME_PAGE
+    for purpose in (opened.FRAME_PAGE, opened.FRAME_NONE):
+        counts[purpose] += 1
     assert not opened.frames_check()
 
 
