@@ -66,7 +66,7 @@ soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=...
 
 mutants: $(KERNEL) $(VENV)/.have-test ## change one instruction at a time: do the tests notice? Goes on where it was interrupted
 	@$(BIN)/python -m harness mutants --elf $(KERNEL) --folder $(BUILD)/mutants --reasons tests/coverage/survivors.toml \
-	    $(if $(ARGS),$(ARGS),--summary tests/coverage/mutants.json; \
+	    --reasons tests/coverage/unreached.toml $(if $(ARGS),$(ARGS),--summary tests/coverage/mutants.json; \
 	    status=$$?; $(BIN)/python -m tests.readme.figures; exit $$status)
 
 # A part of the suite that has something of each kind, twice.

@@ -35,7 +35,9 @@ from harness.report.mutation import mutation_data, mutation_report, totals
 
 FOLDER = Path(".build/mutants")
 _SOURCES = {".py", ".c", ".h", ".S", ".ld"}
-TESTS = tuple(f"tests/{room}" for room in ("arch_aarch64", "boot", "core", "frames", "lib", "uk", "vmm"))
+TESTS = tuple(
+    f"tests/{room}" for room in ("arch_aarch64", "boot", "core", "frames", "lib", "tour", "uk", "vmm")
+)
 
 _EXAMPLE = """
 \b
@@ -72,7 +74,10 @@ Example:
 )
 @click.option("--folder", type=click.Path(path_type=Path), default=FOLDER, help="Where journal and logs are.")
 @click.option(
-    "--reasons", type=click.Path(path_type=Path), help="TOML file that says why mutants survive, to be shown."
+    "--reasons",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="TOML file that says why mutants live, to be shown; may be repeated.",
 )
 @click.option(
     "--summary", type=click.Path(path_type=Path), help="Put the score of each kind into this file, as JSON."
@@ -89,19 +94,19 @@ def mutants_command(
     jobs: int,
     limit: float,
     folder: Path,
-    reasons: Path | None,
+    reasons: tuple[Path, ...],
     summary: Path | None,
     as_json: bool,
 ) -> int:
     """Change one instruction of the kernel at a time: do the TESTS (paths for pytest) notice?
 
     Each mutant gets only the tests that execute its instruction, cheapest first, until one fails. What has
-    been judged is kept in a journal: an interrupted run goes on where it was. Fails if a mutant survives
-    that --reasons does not explain.
+    been judged is kept in a journal: an interrupted run goes on where it was. Fails if a mutant is not killed
+    and --reasons does not explain why.
     """
     if summary is not None and (functions or sample is not None):
         raise HarnessError("--summary is of all mutants of a kind: leave out --function and --sample")
-    known = Reasons.load(reasons) if reasons else Reasons(())
+    known = Reasons.load(*reasons)
     if summary is not None:
         make_room(summary)
     before = {} if summary is None else _scores(summary)

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What became of mutants: a score by kind, and the survivors with their reasons."""
+"""What became of mutants: a score by kind, and those that live, with their reasons."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness.checks.coverage.fatal import line_of, source_lines
 from harness.checks.coverage.reasons import Missing, Reasons
-from harness.checks.mutation.journal import Verdict
+from harness.checks.mutation.journal import Status, Verdict
 from harness.checks.mutation.mutants import KINDS, Mutant
 from harness.report.listing import grid
 from harness.report.words import plural
@@ -24,19 +24,16 @@ Results = Sequence[tuple[Mutant, Verdict]]
 def totals(results: Results) -> dict[str, dict[str, float]]:
     """By kind: how many there are, are killed, survive, are in code that no test reaches.
 
-    The score is the share of those killed among those reached, in percent.
+    The score is the share of those killed among all, in percent.
     """
     found: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         counts = Counter(verdict.status for mutant, verdict in results if mutant.kind == kind)
         if counts:
-            killed, survived = counts["killed"], counts["survived"]
             found[kind] = {
                 "mutants": counts.total(),
-                "killed": killed,
-                "survived": survived,
-                "not reached": counts["not reached"],
-                "score": round(100 * killed / (killed + survived), 1) if killed + survived else 100.0,
+                **{status: counts[status] for status in get_args(Status)},
+                "score": round(100 * counts["killed"] / counts.total(), 1),
             }
     return found
 
@@ -58,9 +55,9 @@ def place_of(mutant: Mutant) -> Missing:
 
 
 def mutation_data(results: Results, reasons: Reasons) -> dict[str, Any]:
-    """The score, each mutant, and how many survivors nobody has explained."""
+    """The score, each mutant, and how many of those that live nobody has explained."""
     listed = [_data(mutant, verdict, reasons) for mutant, verdict in results]
-    unexplained = [each for each in listed if each["status"] == "survived" and each["reason"] is None]
+    unexplained = [each for each in listed if each["status"] != "killed" and each["reason"] is None]
     return {"totals": totals(results), "unexplained": len(unexplained), "mutants": listed}
 
 
@@ -79,7 +76,7 @@ def _data(mutant: Mutant, verdict: Verdict, reasons: Reasons) -> dict[str, Any]:
         "why": verdict.why,
         "tests": verdict.tests,
         "seconds": verdict.seconds,
-        "reason": reasons.of(place) if verdict.status == "survived" else None,
+        "reason": reasons.of(place) if verdict.status != "killed" else None,
     }
 
 
@@ -89,13 +86,14 @@ def mutation_report(results: Results, reasons: Reasons) -> RenderableType:
     for kind, row in totals(results).items():
         cells = (f"{row[name]:,}" for name in ("mutants", "killed", "survived", "not reached"))
         table.add_row(kind, *cells, f"{row['score']:.1f} %")
-    survivors = [mutant for mutant, verdict in results if verdict.status == "survived"]
+    alive = [(mutant, verdict) for mutant, verdict in results if verdict.status != "killed"]
     parts: list[RenderableType] = [table]
-    if survivors:
-        parts += [Text(), Text(f"{plural(len(survivors), 'survivor')}:")]
-    for mutant in survivors:
+    if alive:
+        parts += [Text(), Text(f"{plural(len(alive), 'mutant')} not killed:")]
+    for mutant, verdict in alive:
         place = place_of(mutant)
         where = f"  {mutant.place} {mutant.function}: {mutant.what} ({mutant.id}): {place.code}"
         parts.append(Text(where, overflow="fold"))
-        parts.append(Text(f"      {reasons.of(place) or 'no reason stated'}", "dim"))
+        reason = reasons.of(place) or "no reason stated"
+        parts.append(Text(f"      {verdict.status}: {reason}", "dim"))
     return Group(*parts)

@@ -12,6 +12,8 @@ import pytest
 from harness import HarnessError, ImageError
 from harness.arch.a64 import NOP, branch
 from harness.checks.coverage import Program
+from harness.checks.coverage.reasons import Reason, Reasons
+from harness.checks.mutation.journal import Status, Verdict
 from harness.checks.mutation.mutants import (
     _CHANGES,
     DESCRIPTOR_CODE,
@@ -23,6 +25,7 @@ from harness.checks.mutation.mutants import (
 )
 from harness.cli.mutants import choose
 from harness.image import ElfImage
+from harness.report.mutation import mutation_data
 from tests.support.trace import system_instructions
 
 # Words of GNU as.
@@ -165,6 +168,30 @@ def test_every_mutant_changes_one_instruction_of_its_source(program: Program, fo
         assert each.file.startswith("kernel_c/")
         assert each.function in Path(each.file).read_text()
         assert each.kind != "descriptor" or DESCRIPTOR_CODE.search(each.file)
+
+
+def test_what_no_test_may_reach_has_no_mutants(program: Program, found: list[Mutant]) -> None:
+    """Where an assertion fails, its line is a constant too, though nothing of a descriptor."""
+    panic = program.image.symbols["panic"].address
+    calls = {each for each in program.instructions if (way := program.branch(each)) and way.target == panic}
+    last = {each.address + 4 for each in found if each.kind == "descriptor"}
+    assert calls
+    assert not calls & last
+
+
+def test_only_mutants_that_are_killed_count(found: list[Mutant]) -> None:
+    """What no test executes lives as well, and needs a reason as well."""
+    fates: tuple[Status, ...] = ("killed", "survived", "not reached", "not reached")
+    chosen = [each for each in found if each.kind == "branch"][: len(fates)]
+    results = [(mutant, Verdict(fate)) for mutant, fate in zip(chosen, fates, strict=True)]
+    data = mutation_data(results, Reasons(()))
+    row = {"mutants": 4, "killed": 1, "survived": 1, "not reached": 2, "score": 25.0}
+    assert data["totals"] == {"branch": row}
+    assert data["unexplained"] == 3
+    known = Reasons(tuple(Reason(each.file, each.function, "", "so it is") for each in chosen))
+    data = mutation_data(results, known)
+    assert [each["reason"] for each in data["mutants"]] == [None, *["so it is"] * 3]
+    assert data["unexplained"] == 0
 
 
 def test_no_barrier_of_the_kernel_is_forgotten(kernel, found: list[Mutant]) -> None:

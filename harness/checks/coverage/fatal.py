@@ -9,7 +9,7 @@ like ASSERT) and the way on leads to the panic function whatever happens. The co
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -40,8 +40,20 @@ class Assertions:
                 continue
             for taken, start in ((True, branch.target), (False, address + 4)):
                 if start is not None and self.fails(address, taken, place):
-                    found.update(range(start, self._program.end(start) + 4, 4))
+                    found.update(self._way(start))
         return frozenset(found)
+
+    def _way(self, start: int) -> Iterator[int]:
+        """The block at `start`, and those of functions that the compiler has made of its call of panic."""
+        for _ in range(1 + _DEPTH):
+            end = self._program.end(start)
+            yield from range(start, end + 4, 4)
+            branch = self._program.branch(end)
+            if branch is None or branch.flow != "call" or branch.target in (None, self._panic):
+                return
+            if not self._leads_to_panic(branch.target):
+                return
+            start = branch.target
 
     def fails(self, address: int, taken: bool, location: SourceLocation) -> bool:
         """Whether the outcome of the branch at `address` is that an assertion fails."""

@@ -60,13 +60,9 @@ class Reasons:
     entries: tuple[Reason, ...]
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read the list. Raises HarnessError for what is none; it says how an entry is written."""
-        try:
-            content = tomllib.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise HarnessError(f"{path}: not a list of reasons: {error}; {_FORM}") from error
-        return cls(tuple(each for file, group in content.items() for each in _entries(path, file, group)))
+    def load(cls, *paths: Path) -> Self:
+        """Read lists. Raises HarnessError for what is none; it says how an entry is written."""
+        return cls(tuple(each for path in paths for each in _read(path)))
 
     def of(self, missing: Missing) -> str | None:
         """Why a line is not reached, or None where nobody has said."""
@@ -75,6 +71,15 @@ class Reasons:
     def stale(self, found: list[Missing]) -> list[Reason]:
         """Entries about code that is reached, or not there any more."""
         return [each for each in self.entries if not any(each.covers(missing) for missing in found)]
+
+
+def _read(path: Path) -> Iterator[Reason]:
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path}: not a list of reasons: {error}; {_FORM}") from error
+    for file, group in content.items():
+        yield from _entries(path, file, group)
 
 
 def _entries(path: Path, file: str, group: object) -> Iterator[Reason]:

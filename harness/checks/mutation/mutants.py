@@ -5,6 +5,8 @@ barrier     DSB, ISB, TLBI, DC, IC become NOP
 branch      a conditional branch is inverted
 descriptor  where descriptors are made: a bit of a constant is cleared, or a mask moved by a bit
 bound       a comparison is off by one: < becomes <=, >= becomes >, and so on; not in a minimum or maximum
+
+None of them is in what is executed only where an assertion fails: no test may go there.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from harness.arch.a64 import NOP, is_system
 from harness.arch.bits import get, mask
 from harness.checks.coverage import Program
+from harness.checks.coverage.fatal import Assertions
 from harness.checks.coverage.source import Owners
 
 Kind = Literal["barrier", "branch", "descriptor", "bound"]
@@ -57,12 +61,16 @@ class Mutant:
         return f"{self.file}:{self.line}"
 
 
-def mutants(program: Program, root: str = "") -> Iterator[Mutant]:
-    """All mutants of the code whose source is below `root`, by address."""
+def mutants(program: Program, root: str = "", folder: Path = Path()) -> Iterator[Mutant]:
+    """All mutants of the code whose source is below `root`, by address.
+
+    Sources, which say where assertions are, are found from `folder` as DWARF names them.
+    """
     owners = Owners(program.image)
+    fatal = Assertions(program, folder).code()
     for index, address in enumerate(program.instructions):
         location = program.image.lines.location(address)
-        if location is None or not location.file.startswith(root):
+        if location is None or not location.file.startswith(root) or address in fatal:
             continue
         barred = set() if DESCRIPTOR_CODE.search(location.file) else {"descriptor"}
         if is_extremum([program.word(each) for each in program.instructions[max(index - 3, 0) : index + 1]]):
