@@ -35,7 +35,7 @@ KERNEL_ELFS := $(if $(filter-out .build,$(BUILD)),$(foreach v,va39 va48,--kernel
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SECONDARY: # keep stamps
-.PHONY: help run debug test soak coverage determinism mutants lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
+.PHONY: help run debug test soak coverage cost determinism mutants lint format kernel host fuzz qemu bench toolchain clean distclean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ coverage: $(KERNELS) host $(VENV)/.have-test ## which lines and branches of the 
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) --kernel-cov=html:$(BUILD)/coverage/index.html \
 	    --kernel-cov=lcov:$(BUILD)/coverage/kernel.lcov --kernel-cov=cobertura:$(BUILD)/coverage/kernel.xml \
 	    --kernel-cov=json:$(BUILD)/coverage/kernel.json $(if $(ARGS),$(ARGS),--kernel-cov=totals:tests/coverage/coverage.json)
+
+cost: $(KERNELS) host $(VENV)/.have-test ## how many times as long the suite takes under sanitizer and coverage
+	@$(BIN)/python -m tests.coverage.cost $(if $(ARGS),-- $(ARGS),--write -- -n $(JOBS) --kernel-elf=$(KERNEL))
 
 STEPS ?= 100000
 soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=... at least, SEED=... to repeat a run

@@ -14,10 +14,11 @@ from typing import Any
 
 from harness.report import mutation
 from harness.report.coverage import data as coverage
+from tests.coverage import cost
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-TABLES = {"coverage": coverage.markdown, "mutants": mutation.markdown}
+TABLES = {"coverage": coverage.markdown, "cost": cost.markdown, "mutants": mutation.markdown}
 
 
 def summary(name: str) -> dict[str, dict[str, Any]]:

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from harness.checks.export import rules_table
+from harness.checks.mutation.mutants import KINDS
 from harness.cli import cli
 from harness.pytest_plugin.options import settings_of
+from tests.coverage import cost
 from tests.readme.figures import summary, with_figures
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +108,27 @@ def test_the_last_run_reached_what_is_asked() -> None:
         assert found["without_reason"]["lines"] == 0
         assert found["lines"]["total"] > 4000
         assert found["branches"]["percent"] >= 95
+
+
+def test_looking_on_costs_no_more_than_is_allowed() -> None:
+    """The ratios of the last `make cost`; before the first one, nothing."""
+    assert all(ratio <= cost.LIMITS[name] for name, ratio in summary("cost").items())
+
+
+def test_each_way_of_looking_on_is_compared_with_what_one_has_without() -> None:
+    """The sanitizer is on unless one says otherwise."""
+    assert cost.ratios({"neither": 100, "sanitizer": 120, "coverage": 180}) == {
+        "sanitizer": 1.2,
+        "coverage": 1.5,
+    }
+
+
+def test_the_last_campaigns_killed_what_is_asked() -> None:
+    """Every mutant of a barrier, 95 % of each other kind, of all that there are."""
+    found = summary("mutants")
+    assert found.keys() == set(KINDS)
+    least = dict.fromkeys(KINDS, 95.0) | {"barrier": 100.0}
+    assert all(found[kind]["killed"] >= least[kind] / 100 * found[kind]["mutants"] > 0 for kind in KINDS)
 
 
 def test_the_readme_shows_sessions() -> None:
