@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "attributes.h"
 
-/* By PAGE_ATTR_PROT_*, of one half; 0: writable and executable. Any right includes reading. */
+/*
+ * By PAGE_ATTR_PROT_*, of one half, with any type of memory; 0: writable and executable. Any right
+ * includes reading.
+ */
 #define RIGHTS(always, no_execute)                                               \
     {                                                                            \
         [PAGE_ATTR_PROT_NONE] = (always) | (no_execute) | PTE_AP_RO,             \
@@ -15,12 +18,11 @@
 
 #define NORMAL(index) (PTE_AF | PTE_SH_INNER | PTE_ATTRINDX(index))
 #define DEVICE(index) (PTE_AF | PTE_ATTRINDX(index))
-#define TYPE_BITS (PTE_AF | PTE_SH_INNER | PTE_ATTRINDX(7))
 
-/* Memory of the usual type, of the user's half and of the kernel's. */
+/* Of the user's half and of the kernel's. */
 static const pte_t rights[2][PAGE_ATTR_PROT_RWX + 1] = {
-    RIGHTS(NORMAL(ATTR_NORMAL) | PTE_NG | PTE_PXN | PTE_AP_EL0, PTE_UXN),
-    RIGHTS(NORMAL(ATTR_NORMAL) | PTE_UXN, PTE_PXN),
+    RIGHTS(PTE_NG | PTE_PXN | PTE_AP_EL0, PTE_UXN),
+    RIGHTS(PTE_UXN, PTE_PXN),
 };
 
 /* 0: reserved. Shareability follows the type: every CPU sees what there is of a page. */
@@ -39,8 +41,9 @@ static const pte_t types[PAGE_ATTR_TYPE_MASK + 1] = {
     (PAGE_ATTR_PROT_RWX | (unsigned long)PAGE_ATTR_TYPE_MASK << PAGE_ATTR_TYPE_SHIFT | \
      (unsigned long)PAGE_ATTR_SHAREABLE_MASK << PAGE_ATTR_SHAREABLE_SHIFT)
 
-static pte_t with_type(pte_t right, unsigned long attr)
+pte_t attributes_encode(const struct uk_pagetable *context, unsigned long attr)
 {
+    pte_t right = rights[context_is_kernel(context)][attr & PAGE_ATTR_PROT_RWX];
     pte_t type = types[attr >> PAGE_ATTR_TYPE_SHIFT & PAGE_ATTR_TYPE_MASK];
     bool device = (type & PTE_SH_INNER) == 0;
 
@@ -48,12 +51,5 @@ static pte_t with_type(pte_t right, unsigned long attr)
         (device && (attr & PAGE_ATTR_PROT_EXEC) != 0)) {
         return 0;
     }
-    return (right & ~TYPE_BITS) | type;
-}
-
-pte_t attributes_encode(const struct uk_pagetable *context, unsigned long attr)
-{
-    pte_t right = rights[context_is_kernel(context)][attr & PAGE_ATTR_PROT_RWX];
-
-    return attr <= PAGE_ATTR_PROT_RWX ? right : with_type(right, attr);
+    return right | type;
 }

@@ -228,7 +228,7 @@ __pte_t vmm_arch_page_at(const void *ctx, vaddr_t va, unsigned *level)
 __pte_t vmm_arch_walk(const void *ctx, vaddr_t va, unsigned *level, vaddr_t *table)
 {
     const struct uk_pagetable *context = ctx;
-    unsigned arm = context->arch.root_level;
+    unsigned arm = context_root_level(context);
     const pte_t *at = context_root(context);
     pte_t entry = at[pte_index(va, arm)];
 

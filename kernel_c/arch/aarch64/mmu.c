@@ -94,7 +94,7 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
             unsigned first_level)
 {
     struct map_op op = {.attributes = attributes, .first_level = first_level};
-    int status = map_prepare(&op, context_root(context), context->arch.root_level, va, end, pa);
+    int status = map_prepare(&op, context_root(context), context_root_level(context), va, end, pa);
 
     if (status != 0) {
         return status;
@@ -102,7 +102,7 @@ int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, p
     if (!table_stock_fill(&op.stock, op.tables)) {
         return -ENOMEM;
     }
-    map_commit(&op, context_root(context), context->arch.root_level, va, end, pa, true);
+    map_commit(&op, context_root(context), context_root_level(context), va, end, pa, true);
     tlb_publish();
     return 0;
 }

@@ -244,7 +244,7 @@ static size_t tables_below(const pte_t *table, unsigned level)
 
 size_t mmu_tables(const struct uk_pagetable *context)
 {
-    return tables_below(context_root(context), context->arch.root_level);
+    return tables_below(context_root(context), context_root_level(context));
 }
 
 static void free_below(pte_t *table, unsigned level)
@@ -259,5 +259,5 @@ static void free_below(pte_t *table, unsigned level)
 
 void mmu_free_tables(struct uk_pagetable *context)
 {
-    free_below(context_root(context), context->arch.root_level);
+    free_below(context_root(context), context_root_level(context));
 }

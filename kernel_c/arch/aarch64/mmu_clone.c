@@ -75,7 +75,7 @@ int vmm_arch_pages_share(void *to, const void *from, vaddr_t va, size_t len, boo
 {
     const struct uk_pagetable *source = from;
     struct uk_pagetable *target = to;
-    int status = share_range(context_root(target), context_root(source), source->arch.root_level,
+    int status = share_range(context_root(target), context_root(source), context_root_level(source),
                              va, va + len, owned);
 
     dsb_ishst(); /* the target does not run yet: that it will is an ISB's work */
@@ -104,7 +104,7 @@ bool vmm_arch_pages_seal(const void *ctx, vaddr_t va, size_t len)
 {
     const struct uk_pagetable *context = ctx;
 
-    return seal_range(context_root(context), context->arch.root_level, va, va + len);
+    return seal_range(context_root(context), context_root_level(context), va, va + len);
 }
 
 void vmm_arch_sealed(const void *ctx)

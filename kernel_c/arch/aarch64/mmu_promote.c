@@ -15,7 +15,7 @@ static pte_t *block_entry(const struct uk_pagetable *context, vaddr_t va)
 {
     pte_t *table = context_root(context);
 
-    for (unsigned level = context->arch.root_level; level < BLOCK_LEVEL; level++) {
+    for (unsigned level = context_root_level(context); level < BLOCK_LEVEL; level++) {
         pte_t entry = table[pte_index(va, level)];
 
         if (!pte_is_table(entry, level)) {

@@ -35,9 +35,9 @@ bool mmu_take_over(struct uk_pagetable *live, struct uk_pagetable *staging, vadd
 {
     bool all;
 
-    ASSERT(live->arch.root_level == staging->arch.root_level);
+    ASSERT(context_root_level(live) == context_root_level(staging));
     /* The tables are visible before a walk can reach them: whoever filled them has published them. */
-    all = take_over(context_root(live), context_root(staging), live->arch.root_level, va, end);
+    all = take_over(context_root(live), context_root(staging), context_root_level(live), va, end);
     tlb_publish();
     return all;
 }

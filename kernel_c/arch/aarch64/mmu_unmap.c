@@ -108,8 +108,9 @@ static __attribute__((noinline)) void unlink_empty(struct tlb_gather *gather, va
                                                    unsigned level, unsigned before)
 {
     const struct uk_pagetable *context = gather->context;
-    bool empty = level > context->arch.root_level;
+    bool empty = level > context_root_level(context);
 
+    ASSERT(level <= PTE_LEVEL_LAST);
     if (empty && gather->count == before) {
         tlb_gather_add(gather, va);
     }
@@ -119,7 +120,7 @@ static __attribute__((noinline)) void unlink_empty(struct tlb_gather *gather, va
         level--;
         entry = walk_down(context, va, &level);
         table_unlink(gather, entry);
-        empty = walk_count(entry, -1) && level > context->arch.root_level;
+        empty = walk_count(entry, -1) && level > context_root_level(context);
     }
 }
 

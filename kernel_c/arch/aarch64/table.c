@@ -9,7 +9,7 @@
 static pte_t boot_tables[BOOT_TABLES][PTE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static size_t boot_tables_used;
 
-pte_t *boot_table_alloc(void)
+static pte_t *boot_table_alloc(void)
 {
     if (boot_tables_used == BOOT_TABLES) {
         panic("RAM is in too many pieces: more than %d tables to map it", BOOT_TABLES);
@@ -25,7 +25,7 @@ void table_free(pte_t *table)
 bool table_stock_fill(struct table_stock *stock, size_t count)
 {
     while (count > 0) {
-        pte_t *table = table_alloc();
+        pte_t *table = frame_records.count == 0 ? boot_table_alloc() : table_alloc();
 
         if (table == NULL) {
             while (stock->first != NULL) {

@@ -13,9 +13,6 @@
  * frames yet; the tables of that time come from the image, are not counted and stay for ever.
  */
 
-/* One of the image, for as long as there are no frames. */
-pte_t *boot_table_alloc(void);
-
 /* Only after the TLB was told to forget the way to it. */
 void table_free(pte_t *table);
 
@@ -32,12 +29,8 @@ static inline paddr_t table_address(const pte_t *table)
 /* A zeroed table; NULL: no frame left. */
 static inline pte_t *table_alloc(void)
 {
-    paddr_t pa;
+    paddr_t pa = frames_alloc(1, 0, FRAME_TABLE);
 
-    if (frame_records.count == 0) {
-        return boot_table_alloc();
-    }
-    pa = frames_alloc(1, 0, FRAME_TABLE);
     if (pa == 0) {
         return NULL;
     }
@@ -61,7 +54,7 @@ struct table_stock {
     pte_t *first;
 };
 
-/* Add count tables, or none. */
+/* Add count tables, or none; for as long as there are no frames, of the image. */
 bool table_stock_fill(struct table_stock *stock, size_t count);
 pte_t *table_stock_take(struct table_stock *stock);
 
