@@ -22,10 +22,13 @@ static bool free_list_check(unsigned order, size_t *frames)
     return true;
 }
 
-/* Only the start of an allocation counts; what is shared is one allocation for one leaf. */
+/*
+ * Only the start of an allocation counts; what is shared is one allocation for one leaf. A table may
+ * be freed as it is: its count stays in a record that nobody looks at until it is in use again.
+ */
 static bool used_check(const struct frame *head)
 {
-    if (head->purpose == FRAME_FREE || head->count == 0) {
+    if (head->purpose == FRAME_NONE || head->purpose == FRAME_FREE || head->count == 0) {
         return true;
     }
     if (head->purpose == FRAME_PAGE) {

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.frames import frame_address
+from tests.support.vmm import PAGE
+
 NIL = 0xFFFF_FFFF
 
 
@@ -63,3 +66,18 @@ def test_a_block_that_is_not_aligned_is_seen(small_kernel):
     record.purpose, record.order, record.prev, record.next = kernel.FRAME_FREE, 1, NIL, NIL
     pool.free[1] = int(records.at) + (index + 1) * kernel.sizeof("struct frame")
     assert not kernel.frames_check()
+
+
+def test_what_a_freed_table_counted_is_no_damage(small_kernel):
+    """It is freed with entries in it; later its frame is among those that single ones are taken of."""
+    kernel = small_kernel
+    records, size = kernel.variable("frame_records"), kernel.sizeof("struct frame")
+    tables = list(iter(lambda: kernel.frames_alloc(1, 0, kernel.FRAME_TABLE), 0))[-64:]
+    for pa in tables:
+        records.at[pa // PAGE - records.first].used = 3
+        kernel.frames_free(pa, 1)
+    assert kernel.frames_alloc(1, 0, kernel.FRAME_FILE)
+    run = kernel.variable("pool").singles[kernel.FRAME_FILE]
+    left = [frame_address(kernel, (each - int(records.at)) // size) for each in (int(run.next), int(run.end))]
+    assert any(left[0] <= pa < left[1] for pa in tables)
+    assert kernel.frames_check()
