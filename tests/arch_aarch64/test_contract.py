@@ -131,14 +131,31 @@ def bad_ranges(vmm, kernel_half):
 @pytest.mark.parametrize("half", ["user", "kernel"])
 def test_ranges_outside_the_context_are_refused(vmm, context, half):
     """By map, unmap and protect alike, with nothing changed."""
-    kernel, rw = vmm.kernel, vmm.props["RW"]
+    kernel, prop = vmm.kernel, vmm.props["RX"]  # the last that there is
     target = context if half == "user" else None
     before = tables(vmm)
     for va, size, expected in bad_ranges(vmm, half == "kernel"):
         status = -getattr(kernel, expected)
-        assert kernel.vmm_arch_map(target, rw, va, PA, size) == status, (hex(va), hex(size))
+        assert kernel.vmm_arch_map(target, prop, va, PA, size) == status, (hex(va), hex(size))
         assert kernel.vmm_arch_unmap(target, va, size) == status, (hex(va), hex(size))
-        assert kernel.vmm_arch_protect(target, rw, va, size) == status, (hex(va), hex(size))
+        assert kernel.vmm_arch_protect(target, prop, va, size) == status, (hex(va), hex(size))
+    assert tables(vmm) == before
+
+
+@pytest.mark.parametrize("half", ["user", "kernel"])
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_the_first_and_the_last_page_of_a_half_are_like_any(vmm, context, half, end):
+    """Mapped with the last property there is, changed to it, and unmapped."""
+    kernel, last = vmm.kernel, vmm.props["RX"]
+    target = context if half == "user" else None
+    low, high = (PAGE, vmm.user_end) if half == "user" else (WINDOW, BOOT_WINDOW)
+    va, before = low if end == "low" else high - PAGE, tables(vmm)
+    kernel.vmm_arch_sync_code(PA, PAGE)
+    assert kernel.vmm_arch_map(target, last, va, PA, PAGE) == 0
+    assert kernel.vmm_arch_v2p(target, va + PAGE - 1) == PA + PAGE - 1
+    for prop in (vmm.props["RW"], last):
+        assert kernel.vmm_arch_protect(target, prop, va, PAGE) == 0
+    assert kernel.vmm_arch_unmap(target, va, PAGE) == 0
     assert tables(vmm) == before
 
 
@@ -158,6 +175,14 @@ def test_physical_addresses_that_no_descriptor_holds_are_refused(vmm, context, p
     status = vmm.kernel.vmm_arch_map(context, vmm.props["RW"], BLOCK_2M, pa, size)
     assert status == -getattr(vmm.kernel, expected)
     assert tables(vmm) == before
+
+
+@pytest.mark.parametrize("size", [PAGE, BLOCK_2M])
+def test_the_last_memory_that_a_descriptor_holds_is_mapped(vmm, context, size):
+    """Up to 48 bits."""
+    pa = (1 << 48) - size
+    assert vmm.kernel.vmm_arch_map(context, vmm.props["RW"], BLOCK_2M, pa, size) == 0
+    assert vmm.kernel.vmm_arch_v2p(context, BLOCK_2M + size - 1) == (1 << 48) - 1
 
 
 @pytest.mark.parametrize("there", ["RW", "NO_ACCESS"])

@@ -12,6 +12,7 @@ import pytest
 from harness import HarnessError, ImageError
 from harness.arch.a64 import NOP, branch
 from harness.checks.coverage import Program
+from harness.checks.coverage.fatal import Assertions
 from harness.checks.coverage.reasons import Reason, Reasons
 from harness.checks.mutation.journal import Status, Verdict
 from harness.checks.mutation.mutants import (
@@ -20,6 +21,7 @@ from harness.checks.mutation.mutants import (
     KINDS,
     Mutant,
     barrier_name,
+    compares,
     is_extremum,
     mutants,
 )
@@ -120,6 +122,39 @@ CMP_X1_X2, CSEL_X3_X1_X2_LO, ADD_X4, ADD_X1 = 0xEB02003F, 0x9A823023, 0x91000484
 def test_of_equals_any_is_the_least(words: list[int], holds: bool) -> None:
     """CSEL between what was compared: its condition may be off by one. Nothing else's may."""
     assert is_extremum(words) == holds
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("while (va < end) {", True),
+        ("return at <= to;", True),
+        ("if (vma->start >= va)", True),
+        ("1:  b.hs 2f", True),
+        ("", True),
+        ("if (node->next != NULL)", False),
+        ("} while (value >> 4 != 0);", False),
+        ("mask <<= 1;", False),
+        ("switch (letter) {", False),
+    ],
+)
+def test_bounds_are_those_of_the_source(text: str, holds: bool) -> None:
+    """The compiler compares more than that: how far a table of a switch goes, a pointer with its low bits."""
+    assert compares(text) == holds
+
+
+def test_an_assertion_may_only_become_stricter(program: Program, found: list[Mutant]) -> None:
+    """Both operands equal: where that would fail an assertion, no test comes, so nobody could tell."""
+    assertions = Assertions(program, Path())
+    kept = 0
+    for each in (mutant for mutant in found if mutant.kind == "bound"):
+        way, place = program.branch(each.address), program.image.lines.location(each.address)
+        if way is None or place is None:
+            continue
+        taken_if_equal = program.word(each.address) & 0xF in (2, 9, 10, 13)
+        assert not assertions.fails(each.address, taken_if_equal, place)
+        kept += assertions.fails(each.address, not taken_if_equal, place)
+    assert kept > 10
 
 
 def test_constants_lose_one_bit_at_a_time() -> None:

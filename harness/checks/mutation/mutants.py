@@ -6,7 +6,9 @@ branch      a conditional branch is inverted
 descriptor  where descriptors are made: a bit of a constant is cleared, or a mask moved by a bit
 bound       a comparison is off by one: < becomes <=, >= becomes >, and so on; not in a minimum or maximum
 
-None of them is in what is executed only where an assertion fails: no test may go there.
+None of them is in what is executed only where an assertion fails, nor lets an assertion hold where it would
+fail: no test may go there. Bounds are those of the source: what the compiler compares for a switch, or to
+tell whether a quotient is zero, is none.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from typing import Literal, get_args
 from harness.arch.a64 import NOP, is_system
 from harness.arch.bits import get, mask
 from harness.checks.coverage import Program
-from harness.checks.coverage.fatal import Assertions
+from harness.checks.coverage.fatal import Assertions, line_of, source_lines
 from harness.checks.coverage.source import Owners
+from harness.image import SourceLocation
 
 Kind = Literal["barrier", "branch", "descriptor", "bound"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -30,6 +33,8 @@ DESCRIPTOR_CODE = re.compile(r"arch/\w+/(mmu\w*|attributes|pte\w*|walk|table|boo
 
 # HS, LO, GE, LT with the condition that differs from each where both operands are equal, and back.
 _OFF_BY_ONE = {2: 8, 8: 2, 3: 9, 9: 3, 10: 12, 12: 10, 11: 13, 13: 11}
+_HOLD_FOR_EQUALS = (2, 9, 10, 13)  # HS, LS, GE, LE
+_RELATION = re.compile(r"(?<![-<>])[<>](?![<>])|\bb\.\w+|\b(csel|ccmp|cset)\w*\b")
 _CONDITIONS = ["EQ", "NE", "HS", "LO", "MI", "PL", "VS", "VC", "HI", "LS", "GE", "LT", "GT", "LE", "AL", "NV"]
 _BARRIERS = {1: "DSB", 4: "DSB", 6: "ISB"}
 
@@ -67,13 +72,20 @@ def mutants(program: Program, root: str = "", folder: Path = Path()) -> Iterator
     Sources, which say where assertions are, are found from `folder` as DWARF names them.
     """
     owners = Owners(program.image)
-    fatal = Assertions(program, folder).code()
+    assertions = Assertions(program, folder)
+    fatal = assertions.code()
     for index, address in enumerate(program.instructions):
         location = program.image.lines.location(address)
         if location is None or not location.file.startswith(root) or address in fatal:
             continue
         barred = set() if DESCRIPTOR_CODE.search(location.file) else {"descriptor"}
-        if is_extremum([program.word(each) for each in program.instructions[max(index - 3, 0) : index + 1]]):
+        words = [program.word(each) for each in program.instructions[max(index - 3, 0) : index + 1]]
+        text = line_of(source_lines(location.file, folder), location.line)
+        if (
+            is_extremum(words)
+            or not compares(text)
+            or weakens(assertions, program.word(address), address, location)
+        ):
             barred.add("bound")
         for kind in (each for each in KINDS if each not in barred):
             for number, change in enumerate(_CHANGES[kind](program.word(address))):
@@ -145,6 +157,18 @@ def is_extremum(words: Sequence[int]) -> bool:
         if registers & {get(word, 4, 0), *pair}:
             return False
     return False
+
+
+def compares(text: str) -> bool:
+    """Whether a line of C or assembly has a bound: a relational operator, a condition. Any, if not there."""
+    return not text or _RELATION.search(text) is not None
+
+
+def weakens(assertions: Assertions, word: int, address: int, place: SourceLocation) -> bool:
+    """Whether B.cond fails an assertion if both operands are equal, which it does not when off by one."""
+    if word >> 24 != 0b01010100:
+        return False
+    return assertions.fails(address, get(word, 3, 0) in _HOLD_FOR_EQUALS, place)
 
 
 def _descriptor(word: int) -> Iterator[Change]:
