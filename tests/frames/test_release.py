@@ -191,6 +191,17 @@ def test_pages_that_are_released_merge(small_kernel, order):
     assert not any((start ^ (PAGE << each), each) in listed for start, each in listed if each < MAX_ORDER)
 
 
+def test_the_largest_block_comes_back_as_it_is(kernel):
+    """There is nothing larger to merge it to, and no other like it."""
+    before = free_blocks(kernel)
+    with without_filling(kernel):
+        head = kernel.frame_of(kernel.frames_alloc(1 << MAX_ORDER, MAX_ORDER, kernel.FRAME_PAGE))
+        assert free_blocks(kernel) != before
+        end = int(head) + (kernel.sizeof("struct frame") << MAX_ORDER)
+        assert int(kernel.frames_free_pages(head, end)) == end
+    assert free_blocks(kernel) == before
+
+
 def test_the_last_of_an_odd_number_of_frames_has_no_buddy(kernel_elf):
     """A page at the end of memory comes back where there is nothing behind it to merge with."""
     with Kernel(kernel_elf, ram_size=(64 << 20) + PAGE) as kernel:

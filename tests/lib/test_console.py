@@ -142,6 +142,14 @@ def test_console_gets_the_text(guest):
     assert guest.printed("console_printf", form, name, 3) == "region text: 3\n"
 
 
+def test_fields_are_the_same_on_the_console(guest):
+    """Blanks on either side, zeros, signs, and what stands before a number."""
+    form = "%5d|%-5d|%05d|%20p|%3c|%-7s|"
+    arguments = (-42, 42, -42, 0x1000, 65, guest.place(b"abc\0"))
+    expected = "  -42|42   |-0042|  0x0000000000001000|  A|abc    |"
+    assert guest.printed("console_printf", guest.place(form.encode() + b"\0"), *arguments) == expected
+
+
 def test_without_a_console_nothing_happens(guest):
     """Early boot prints before there is a console."""
     guest.call("console_set", 0)
