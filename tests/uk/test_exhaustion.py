@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import pytest
 
+from tests.support.frames import drain
 from tests.support.trace import tracing
 from tests.support.vmm import PAGE
 from tests.uk.driver import (
@@ -98,6 +101,20 @@ def test_fewer_pages_at_a_time_are_taken_where_there_is_not_memory_for_all(vas):
     assert injection.calls.count("frames_alloc") == 3
     assert len(vas.present(VA, 65 * PAGE)) == 65
     assert trace.script == ["make 64", "dsb ishst", "isb"]
+    assert vas.is_sound()
+
+
+def test_memory_that_is_left_in_single_frames_is_taken_one_by_one(vas):
+    """A run is halved until one page of it can be had, and so is what is left."""
+    kernel = vas.kernel
+    vas.map("anon", PAGE, at=VA, flags=POPULATE)
+    pa, count = min((each for each in drain(kernel) if each[1] >= 32), key=itemgetter(1))
+    kernel.frames_split(pa, count, 0)
+    for at in range(pa, pa + 32 * PAGE, 2 * PAGE):
+        kernel.frames_free(at, 1)
+    vas.map("anon", 16 * PAGE, at=VA + PAGE, flags=POPULATE)
+    assert len(vas.present(VA, 17 * PAGE)) == 17
+    assert kernel.frames_count(kernel.FRAME_FREE) == 0
     assert vas.is_sound()
 
 
