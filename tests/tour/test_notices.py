@@ -51,6 +51,15 @@ def sweep(booted):
     return texts
 
 
+def test_what_works_is_no_surprise(booted):
+    """All of the tour: no mark at anything, and no frame missing."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    text = told(kernel, "tour")
+    assert "frames missing: 0\nsurprises: 0\n" in text
+    assert "!" not in text
+
+
 # The part of the tour, what the function gives instead of working, and how often that is what it would have
 # given, or nobody asks: writes that have to be refused; pages that come by faults as well; the end of a list.
 FAILS = [
