@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 from contextlib import contextmanager
 
@@ -59,6 +60,60 @@ def test_what_works_is_no_surprise(booted):
     marked = [line for line in text.splitlines() if "!" in line]
     assert all("1G " in line and "ENOMEM" in line for line in marked)
     assert f"frames missing: 0\nsurprises: {len(marked)}\n" in text
+
+
+PICTURES = """
+  Reserve 1GB             ┌────────┐0MB
+                          │        │
+                          │  RSVD  │
+                          │        │
+                          │        │
+                          └ ─ ─ ─ ─┘
+  Initial 1MB mapping     ┌────────┐0MB
+                          │  HEAP  │
+                          ├────────┤1MB
+                          │  RSVD  │
+                          │        │
+                          └ ─ ─ ─ ─┘
+  Grow mapping by 2MB     ┌────────┐0MB
+                          │/  /  / │
+                          │  HEAP  │
+                          │ /  /  /│
+                          ├────────┤3MB
+                          └ ─ ─ ─ ─┘
+  Shrink mapping by 1MB   ┌────────┐0MB
+                          │/  /  / │
+                          │  HEAP  │
+                          ├────────┤2MB
+                          │  RSVD  │
+                          └ ─ ─ ─ ─┘
+"""
+
+
+def test_pictures_show_the_heap_as_it_grows_and_shrinks(booted):
+    """A line for a megabyte, as many as there is room for, each VMA by its name."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    assert PICTURES in told(kernel, "tour_examples")
+
+
+TRANSLATION, PERMISSION = "translation fault", "permission fault"
+OUTCOMES = {
+    "NO_ACCESS": (TRANSLATION, TRANSLATION, TRANSLATION),
+    "RO": ("done", PERMISSION, PERMISSION),
+    "RW": ("done", "done", PERMISSION),
+    "RX": ("done", PERMISSION, "done"),
+}
+
+
+@pytest.mark.parametrize("prop", OUTCOMES)
+def test_accesses_end_as_the_property_says(booted, prop):
+    """In both address spaces and for each size: reading, writing and executing at EL0."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    row = re.compile(rf"^  (.+?) +{prop} +0x\w+ +zeros +copied +(.+?)  +(.+?)  +(.+?) *$", re.MULTILINE)
+    found = row.findall(told(kernel, "tour_spaces"))
+    assert found == [(size, *OUTCOMES[prop]) for size in ("4K", "3 pages", "2M")] * 2
 
 
 # The part of the tour, what the function gives instead of working, and how often that is what it would have
