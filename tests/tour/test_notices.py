@@ -90,6 +90,16 @@ PICTURES = """
 """
 
 
+CALLS = "get_base 1 new 1 destroy 3 fault 3 unmap 1 split 3 merge 2 set_attr 2 advise 1"
+
+
+def test_the_calls_of_a_type_of_ones_own_are_counted(booted):
+    """Every call that there is, by its name."""
+    kernel, moment = booted
+    kernel.restore(moment)
+    assert f" {CALLS}\n" in told(kernel, "tour_examples")
+
+
 def test_pictures_show_the_heap_as_it_grows_and_shrinks(booted):
     """A line for a megabyte, as many as there is room for, each VMA by its name."""
     kernel, moment = booted
