@@ -231,13 +231,16 @@ class Worker:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """What takes more CPU time fails. However busy the machine is, it is this process that takes it."""
+    """What takes more CPU time fails. However busy the machine is, it is this process that takes it.
+
+    Where nobody hands the failure on, as in a finalizer, the next one comes a second later.
+    """
 
     def over(_number: int, _frame: object) -> None:
         pytest.fail(f"more than {seconds:g} seconds of CPU time")
 
     before = signal.signal(signal.SIGPROF, over)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1)
     try:
         yield
     finally:

@@ -48,6 +48,16 @@ def test_names(kernel):
     while kernel.status_name(-12).string() != "ENOMEM":
         pass
 """
+STUBBORN = """
+def test_names(kernel):
+    while kernel.status_name(-12).string() != "ENOMEM":
+        try:
+            while True:
+                pass
+        except BaseException:
+            while True:
+                pass
+"""
 UNSOUND = """
 def test_names(kernel, request):
     kernel.status_name(-12)
@@ -212,10 +222,16 @@ def test_a_test_process_that_dies_counts_as_killed(campaign: Mutants) -> None:
     assert "killed" not in statuses(campaign("--kind", "branch", tests=LAX)[1])
 
 
-@pytest.mark.parametrize(("options", "limit"), [(["--limit", "1"], r"1"), ([], r"[2-9](\.\d+)?")])
-def test_a_test_that_does_not_end_counts_as_killed(campaign: Mutants, options: list[str], limit: str) -> None:
+@pytest.mark.parametrize(
+    ("tests", "options", "limit"),
+    [(ENDLESS, ["--limit", "1"], r"1"), (STUBBORN, ["--limit", "1"], r"1"), (ENDLESS, [], r"[2-9](\.\d+)?")],
+    ids=["limit", "stubborn", "usual"],
+)
+def test_a_test_that_does_not_end_counts_as_killed(
+    campaign: Mutants, tests: str, options: list[str], limit: str
+) -> None:
     """By the CPU time that it takes, however much the mutant has: for a quick test it is little."""
-    _, data = campaign("--kind", "branch", *options, tests=ENDLESS)
+    _, data = campaign("--kind", "branch", *options, tests=tests)
     taken = re.compile(f"more than {limit} seconds of CPU time")
     endless = [each for each in data["mutants"] if taken.search(each["why"])]
     assert endless
