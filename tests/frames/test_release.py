@@ -191,15 +191,20 @@ def test_pages_that_are_released_merge(small_kernel, order):
     assert not any((start ^ (PAGE << each), each) in listed for start, each in listed if each < MAX_ORDER)
 
 
-def test_the_largest_block_comes_back_as_it_is(kernel):
-    """There is nothing larger to merge it to, and no other like it."""
-    before = free_blocks(kernel)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_largest_block_comes_back(kernel, parts):
+    """As a whole or in its halves: it is merged with no other like it."""
+    before, order = free_blocks(kernel), MAX_ORDER - (parts - 1)
     with without_filling(kernel):
-        head = kernel.frame_of(kernel.frames_alloc(1 << MAX_ORDER, MAX_ORDER, kernel.FRAME_PAGE))
+        heads = [
+            kernel.frame_of(kernel.frames_alloc(1 << order, order, kernel.FRAME_PAGE)) for _ in range(parts)
+        ]
         assert free_blocks(kernel) != before
-        end = int(head) + (kernel.sizeof("struct frame") << MAX_ORDER)
-        assert int(kernel.frames_free_pages(head, end)) == end
+        for head in heads:
+            end = int(head) + (kernel.sizeof("struct frame") << order)
+            assert int(kernel.frames_free_pages(head, end)) == end
     assert free_blocks(kernel) == before
+    assert kernel.frames_check()
 
 
 def test_the_last_of_an_odd_number_of_frames_has_no_buddy(kernel_elf):
