@@ -72,6 +72,12 @@ def test_what_is_no_list_of_reasons_is_refused(tmp_path: Path, text: str | bytes
     assert str(caught.value).startswith(str(file))
 
 
+def test_lists_add_up() -> None:
+    """What is in one is no less true for the other."""
+    one, other = (ROOT / f"tests/coverage/{name}.toml" for name in LISTS)
+    assert Reasons.load(one, other).entries == Reasons.load(one).entries + Reasons.load(other).entries
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_the_projects_lists_are_about_code_that_is_there(name: str) -> None:
     """Each entry names a file and a line of it by its text; nothing is said twice."""
