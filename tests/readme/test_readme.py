@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from harness.checks.export import rules_table
 from harness.checks.mutation.mutants import KINDS
@@ -121,6 +122,20 @@ def test_each_way_of_looking_on_is_compared_with_what_one_has_without() -> None:
         "sanitizer": 1.2,
         "coverage": 1.5,
     }
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_run_in_which_tests_fail_is_no_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: bool
+) -> None:
+    """It ends early, perhaps; the committed ratios stay as they were."""
+    monkeypatch.setattr(cost, "SUMMARY", tmp_path / "cost.json")
+    monkeypatch.setattr(cost, "_WAYS", dict.fromkeys(cost._WAYS, ()))
+    file = tmp_path / "test_it.py"
+    file.write_text(f"def test_it():\n    assert {passes}\n")
+    result = CliRunner().invoke(cost.cost, ["--write", "--", str(file)])
+    assert (result.exit_code == 0) == passes == cost.SUMMARY.is_file()
+    assert ("| sanitizer |" if passes else "is no measure") in result.output
 
 
 @pytest.mark.parametrize("kind", summary("mutants"))
