@@ -83,6 +83,17 @@ def test_memcmp_orders_by_the_first_difference(guest, data, offsets, change):
     assert sign(guest.signed("memcmp", left, right, len(data))) == expected
 
 
+@pytest.mark.parametrize("offset", range(8))
+def test_memcmp_sees_a_difference_before_within_and_behind_the_words(guest, offset):
+    """Both aligned alike: bytes up to a word, words, and the bytes that are left."""
+    data = bytes(range(1, 28))
+    for at in range(len(data)):
+        other = data[:at] + b"\xff" + data[at + 1 :]
+        left, right = field(guest, data, offset), field(guest, other, offset)
+        assert guest.signed("memcmp", left, right, len(data)) < 0
+        assert guest.signed("memcmp", left, right, at) == 0
+
+
 @shared_guest
 @given(data=DATA, byte=st.integers(0, 255), extra=st.integers(0, 3))
 def test_memchr_finds_the_first(guest, data, byte, extra):
