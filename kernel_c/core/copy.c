@@ -106,7 +106,8 @@ static int copy(address_space_t *as, void *kernel, vaddr_t va, size_t len, enum 
     if (!address_space_is_live(as) || len == 0) {
         return -EINVAL;
     }
-    if (len > UINTPTR_MAX - va || !vmm_arch_kernel_access(kernel, len, direction == COPY_OUT)) {
+    if (!vmm_arch_va_valid((const void *)va, len) ||
+        !vmm_arch_kernel_access(kernel, len, direction == COPY_OUT)) {
         return -EFAULT;
     }
     lock_acquire(&as->vas.lock);

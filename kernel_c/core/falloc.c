@@ -53,7 +53,7 @@ static paddr_t find_place(unsigned long frames, size_t step, __paddr_t min, __pa
 {
     paddr_t paddr = align_up(min, step);
 
-    while (paddr >= min && paddr < max && frames <= (max - paddr) / PAGE_SIZE) {
+    while (frames <= (max - min_u64(paddr, max)) / PAGE_SIZE) {
         size_t run = frames_run(paddr, frames, true);
 
         if (run == frames) {
@@ -73,8 +73,11 @@ static int allocate_in(struct uk_falloc *fa, __paddr_t *paddr, unsigned long fra
     paddr_t found;
 
     frames_span(&start, &end);
-    if (frames == 0 || frames > (end - start) / PAGE_SIZE || min >= max) {
-        return frames == 0 || min >= max ? -EINVAL : -ENOMEM;
+    if (frames == 0 || min >= max) {
+        return -EINVAL;
+    }
+    if (frames > (end - start) / PAGE_SIZE) {
+        return -ENOMEM;
     }
     found = find_place(frames, PAGE_SIZE << (aligned ? log2_ceil(frames) : 0), max_u64(min, start),
                        min_u64(max, end));

@@ -230,21 +230,18 @@ int file_get(int fd, struct file **file)
 static ptrdiff_t read_at(struct file *file, uint64_t offset, char *to, size_t len)
 {
     size_t done = 0;
+    size_t piece;
+    size_t copied;
 
-    while (done < len) {
-        size_t piece = len - done;
-        const char *from = file_content(file, offset + done, &piece);
-        size_t copied = piece == 0 ? 0 : uk_nofault_memcpy(to + done, from, piece, 0);
+    do {
+        const char *from;
 
+        piece = len - done;
+        from = file_content(file, offset + done, &piece);
+        copied = uk_nofault_memcpy(to + done, from, piece, 0);
         done += copied;
-        if (copied < piece && done == 0) {
-            return -EFAULT;
-        }
-        if (piece == 0 || copied < piece) {
-            break;
-        }
-    }
-    return (ptrdiff_t)done;
+    } while (piece != 0 && copied == piece);
+    return done == 0 && copied != piece ? -EFAULT : (ptrdiff_t)done;
 }
 
 ptrdiff_t file_read(int fd, void *buffer, size_t len)

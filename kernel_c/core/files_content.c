@@ -33,11 +33,7 @@ const char *file_content(struct file *file, uint64_t offset, size_t *len)
     uint64_t size = file_length(file);
     paddr_t page;
 
-    if (offset >= size) {
-        *len = 0;
-        return NULL;
-    }
-    *len = in_page(offset, min_u64(size - offset, *len));
+    *len = in_page(offset, min_u64(size - min_u64(offset, size), *len));
     lock_acquire(&file->lock);
     page = page_index_find(&file->pages, offset >> PAGE_SHIFT);
     lock_release(&file->lock);
@@ -47,9 +43,7 @@ const char *file_content(struct file *file, uint64_t offset, size_t *len)
 static void grow_to(struct file *file, uint64_t size)
 {
     lock_acquire(&file->lock);
-    if (size > file->size) {
-        __atomic_store_n(&file->size, size, __ATOMIC_RELEASE);
-    }
+    __atomic_store_n(&file->size, max_u64(size, file->size), __ATOMIC_RELEASE);
     lock_release(&file->lock);
 }
 

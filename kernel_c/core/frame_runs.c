@@ -7,14 +7,13 @@
 
 static __attribute__((noinline)) struct frame *head_of(uint32_t number)
 {
-    return frame_of((paddr_t)number << PAGE_SHIFT);
+    return frame_record((paddr_t)number << PAGE_SHIFT);
 }
 
 void frame_runs_add(struct frame_runs *runs, paddr_t start, size_t count)
 {
-    struct frame *head = frame_of(start);
+    struct frame *head = frame_record(start);
 
-    ASSERT(head != NULL);
     if (runs->last != NULL && head == runs->last + runs->last->prev) {
         runs->last->prev += (uint32_t)count;
         return;

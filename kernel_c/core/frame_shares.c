@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "lib/assert.h"
 #include "lib/bits.h"
 #include "lukos/frames.h"
 #include "lukos/status.h"
@@ -8,32 +7,37 @@
 
 int frames_share(paddr_t start, size_t count)
 {
-    struct frame *head = frame_of(start);
+    struct frame *head = frame_record(start);
     const struct frame *end = head + count;
+    const struct frame *at = head;
 
-    ASSERT(head != NULL);
-    for (struct frame *at = head; at < end; at += BIT(at->order)) {
+    do {
         if (at->used == UINT16_MAX) {
             return -EOVERFLOW;
         }
-    }
-    for (struct frame *at = head; at < end; at += BIT(at->order)) {
-        at->used++;
-    }
+        at += BIT(at->order);
+    } while (at < end);
+    do {
+        head->used++;
+        head += BIT(head->order);
+    } while (head < end);
     return 0;
 }
 
 bool frames_are_shared(paddr_t start, size_t count)
 {
-    const struct frame *head = frame_of(start);
+    const struct frame *at = frame_of(start);
+    const struct frame *end;
 
-    if (head == NULL) {
+    if (at == NULL) {
         return false;
     }
-    for (const struct frame *at = head; at < head + count; at += BIT(at->order)) {
+    end = at + count;
+    do {
         if (at->purpose == FRAME_PAGE && at->used != 0) {
             return true;
         }
-    }
+        at += BIT(at->order);
+    } while (at < end);
     return false;
 }

@@ -10,6 +10,7 @@ struct frame_pool pool;
 
 struct frame_records frame_records;
 
+extern inline struct frame *frame_record(paddr_t pa);
 extern inline struct frame *frame_of(paddr_t pa);
 extern inline paddr_t frame_address(const struct frame *frame);
 

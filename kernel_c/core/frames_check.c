@@ -43,7 +43,7 @@ static bool singles_check(size_t *frames)
     for (unsigned purpose = 0; purpose < FRAME_PURPOSES; purpose++) {
         const struct singles *run = &pool.singles[purpose];
 
-        for (const struct frame *frame = run->next; frame < run->end; frame++) {
+        for (const struct frame *frame = run->next; frame != run->end; frame++) {
             if (frame->purpose != FRAME_NONE) {
                 return false;
             }

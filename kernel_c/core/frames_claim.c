@@ -59,26 +59,25 @@ static void blocks_carve(struct frame *start, struct frame *end)
     while (frame < end) {
         struct frame *block = block_of(frame);
         struct frame *behind = block + BIT(block->order);
+        struct frame *from = block < start ? block : start;
+        const struct frame *to = behind > end ? behind : end;
 
         frames_list_remove(block);
-        if (block < start) {
-            frames_range_release(block, (size_t)(start - block));
-        }
-        if (behind > end) {
-            frames_range_release(end, (size_t)(behind - end));
-        }
+        frames_range_release(from, (size_t)(start - from));
+        frames_range_release(end, (size_t)(to - end));
         frame = behind;
     }
 }
 
 bool frames_claim(paddr_t start, size_t count)
 {
-    struct frame *head = frame_of(start);
     bool claimed;
 
     lock_acquire(&pool.lock);
     claimed = count != 0 && frames_run(start, count, true) == count;
     if (claimed) {
+        struct frame *head = frame_record(start);
+
         frames_singles_release();
         blocks_carve(head, head + count);
         poison_check(head, count);

@@ -83,10 +83,10 @@ static const char *release_fault(const struct frame *head, size_t count)
     if (head->purpose == FRAME_NONE || head->count == 0) {
         return "not the start of an allocation, or freed already";
     }
-    if (head->count != count) {
-        return head->count > count ? "shorter than the allocation" : "longer than the allocation";
+    if (head->count > count) {
+        return "shorter than the allocation";
     }
-    return NULL;
+    return head->count < count ? "longer than the allocation" : NULL;
 }
 
 /* Frames are not in use any more, but not free yet either. */
@@ -157,11 +157,11 @@ struct frame *frames_free_pages(struct frame *head, const struct frame *end)
 
 void frames_split(paddr_t start, size_t count, unsigned order)
 {
-    struct frame *head = frame_of(start);
+    struct frame *head = frame_record(start);
     uint8_t purpose = head->purpose;
     uint16_t used = head->used;
 
-    for (struct frame *frame = head; frame < head + count; frame += BIT(order)) {
+    for (struct frame *frame = head; frame != head + count; frame += BIT(order)) {
         frame->count = (uint32_t)BIT(order);
         frame->used = used;
         frame->purpose = purpose;
@@ -171,9 +171,9 @@ void frames_split(paddr_t start, size_t count, unsigned order)
 
 void frames_join(paddr_t start, size_t count)
 {
-    struct frame *head = frame_of(start);
+    struct frame *head = frame_record(start);
 
-    for (struct frame *frame = head + 1; frame < head + count; frame++) {
+    for (struct frame *frame = head + 1; frame != head + count; frame++) {
         frame->purpose = FRAME_NONE;
     }
     head->count = (uint32_t)count;

@@ -26,7 +26,7 @@ static inline struct object_cache *class_for(size_t size)
 
 static __attribute__((noinline)) void *blocks(size_t size)
 {
-    unsigned order = log2_ceil(size) <= PAGE_SHIFT ? 0 : log2_ceil(size) - PAGE_SHIFT;
+    unsigned order = (unsigned)max_u64(log2_ceil(size), PAGE_SHIFT) - PAGE_SHIFT;
     paddr_t pa = order > FRAME_MAX_ORDER ? 0 : frames_alloc(BIT(order), order, FRAME_OBJECT);
 
     return pa == 0 ? NULL : vmm_arch_ram(pa);
@@ -45,7 +45,7 @@ static __attribute__((noinline)) void free_blocks(const void *ptr)
 {
     paddr_t pa = vmm_arch_ram_address(ptr);
 
-    frames_free(pa, BIT(frame_of(pa)->order));
+    frames_free(pa, BIT(frame_record(pa)->order));
 }
 
 /* Objects never start a frame: the head of their slab does. */

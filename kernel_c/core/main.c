@@ -15,15 +15,21 @@ static struct platform platform;
 static void console_start(void)
 {
     struct range registers = platform.console;
-    void *uart = NULL;
+    void *uart = arch_map_device(registers.start, registers.end - registers.start);
 
-    if (registers.start < registers.end) {
-        uart = arch_map_device(registers.start, registers.end - registers.start);
-    }
     if (uart != NULL) {
         pl011_init(uart);
         console_set(pl011_put);
     }
+}
+
+/* What frames there are records of: all RAM, and what this runs in if the device tree forgets that. */
+static struct range managed(void)
+{
+    struct range span = platform_span(&platform, arch_ram_limit());
+
+    return (struct range){min_u64(span.start, arch_boot_memory().start),
+                          max_u64(span.end, arch_image().end)};
 }
 
 static struct range metadata;
@@ -31,7 +37,7 @@ static struct range metadata;
 /* The array of struct frame goes to the first free piece of memory that takes it. */
 static void metadata_place(struct range piece)
 {
-    struct range span = platform_span(&platform, arch_ram_limit());
+    struct range span = managed();
     size_t size = frames_metadata_size(span.start, span.end);
 
     if (metadata.end == 0 && piece.end - piece.start >= size) {
@@ -47,7 +53,7 @@ static void frames_add_range(struct range piece)
 static void frames_start(void)
 {
     paddr_t limit = arch_ram_limit();
-    struct range span = platform_span(&platform, limit);
+    struct range span = managed();
     struct range boot = arch_boot_memory();
 
     platform_reserve(&platform, arch_image(), false);

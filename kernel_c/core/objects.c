@@ -65,6 +65,7 @@ static void slab_unlink(const struct slab *slab)
 static struct slab *slab_create(struct object_cache *cache)
 {
     size_t capacity = cache->room / cache->size;
+    size_t first = min_size(capacity, 64);
     paddr_t pa = frames_alloc(1, 0, FRAME_OBJECT);
     struct slab *slab;
 
@@ -73,8 +74,8 @@ static struct slab *slab_create(struct object_cache *cache)
     }
     slab = vmm_arch_ram(pa);
     slab->cache = cache;
-    slab->all[0] = capacity < 64 ? BIT(capacity) - 1 : UINT64_MAX;
-    slab->all[1] = capacity <= 64 ? 0 : UINT64_MAX >> (128 - capacity);
+    slab->all[0] = UINT64_MAX >> (64 - first);
+    slab->all[1] = first == capacity ? 0 : UINT64_MAX >> (128 - capacity);
     slab->free[0] = slab->all[0];
     slab->free[1] = slab->all[1];
     slab_link(slab);

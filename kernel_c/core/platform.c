@@ -6,7 +6,8 @@
 #include "lib/fdt.h"
 #include "lib/string.h"
 
-static void range_add(struct range *ranges, size_t *count, struct range range)
+static __attribute__((noinline)) void range_add(struct range *ranges, size_t *count,
+                                                struct range range)
 {
     if (range.end < range.start || *count == PLATFORM_RANGES) {
         panic("device tree: memory range [0x%lx, 0x%lx) wraps, or is one of more than %d",

@@ -22,7 +22,7 @@ void poison_fill(struct frame *head, size_t count)
 {
     unsigned poison = count <= FULL_FRAMES ? POISON_FULL : POISON_LINE;
 
-    for (struct frame *frame = head; frame < head + count; frame++) {
+    for (struct frame *frame = head; frame != head + count; frame++) {
         memset(vmm_arch_ram(frame_address(frame)), POISON_BYTE, poison_length(poison));
         frame->poison = poison;
     }
@@ -33,7 +33,7 @@ static void frame_check(struct frame *frame)
     const uint64_t *words = vmm_arch_ram(frame_address(frame));
     size_t length = poison_length(frame->poison);
 
-    for (size_t word = 0; word < length / sizeof(*words); word++) {
+    for (size_t word = 0; word != length / sizeof(*words); word++) {
         if (words[word] != POISON_WORD) {
             panic("free frame written: PA 0x%lx holds 0x%lx",
                   frame_address(frame) + word * sizeof(*words), words[word]);
@@ -44,7 +44,7 @@ static void frame_check(struct frame *frame)
 
 void poison_check(struct frame *head, size_t count)
 {
-    for (struct frame *frame = head; frame < head + count; frame++) {
+    for (struct frame *frame = head; frame != head + count; frame++) {
         if (frame->poison != POISON_NOT) {
             frame_check(frame);
         }

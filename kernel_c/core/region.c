@@ -128,11 +128,8 @@ static int validate(const address_space_t *as, size_t *len, address_space_region
     if (!address_space_is_live(as) || *len == 0 || !prop_is_known(prop)) {
         return -EINVAL;
     }
-    if (*len > SIZE_MAX - PAGE_SIZE) {
-        return -ERANGE;
-    }
     *len = align_up(*len, PAGE_SIZE);
-    return 0;
+    return *len == 0 ? -ERANGE : 0; /* it has wrapped */
 }
 
 static int validate_va(address_space_t *as, const void *va, size_t len)
@@ -211,7 +208,7 @@ static int region_add(address_space_t *as, void *va, size_t len, address_space_r
     region->vma.ops = &region_ops;
     region->vma.attr = prop_attr[prop];
     region->vma.flags = 0;
-    region->vma.page_lvl = -1;
+    region->vma.page_lvl = VMA_LEVEL_ANY;
     region->vma.name = NULL;
     vma_tree_insert(&as->vas.vmas, &region->vma.node);
     as->vas.counts.vmas++;

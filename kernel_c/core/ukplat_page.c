@@ -12,11 +12,10 @@ int ukplat_pages(const struct uk_pagetable *pt, __vaddr_t vaddr, unsigned long c
     unsigned level = (unsigned)PAGE_FLAG_SIZE_TO_LEVEL(flags);
     __sz len;
 
-    if (pt == NULL || level > PT_MAP_LEVEL_MAX || count > __VADDR_MAX >> PAGE_Lx_SHIFT(level) ||
-        !PAGE_Lx_ALIGNED(vaddr, level)) {
+    if (pt == NULL || level > PT_MAP_LEVEL_MAX || !PAGE_Lx_ALIGNED(vaddr, level) ||
+        __builtin_mul_overflow(count, PAGE_Lx_SIZE(level), &len)) {
         return -EINVAL;
     }
-    len = count << PAGE_Lx_SHIFT(level);
     *pages = (struct pages){vaddr, vaddr + len, level, (flags & PAGE_FLAG_FORCE_SIZE) != 0};
     return len == 0 || vmm_arch_range_valid(pt, vaddr, len) ? 0 : -EINVAL;
 }

@@ -31,10 +31,19 @@ static inline struct uk_vma *vma_below(const struct uk_vma *vma)
     return vma_of(vma_tree_prev(&vma->node));
 }
 
+/* In uk_vma.page_lvl: no size of pages was asked for. */
+#define VMA_LEVEL_ANY (-1)
+
+/* The level of the smallest pages that the VMA may have. */
+static inline unsigned vma_level(const struct uk_vma *vma)
+{
+    return vma->page_lvl == VMA_LEVEL_ANY ? PAGE_LEVEL : (unsigned)vma->page_lvl;
+}
+
 /* Bytes of the pages that the VMA insists on: addresses in it are handled in multiples of it. */
 static inline __sz vma_page_size(const struct uk_vma *vma)
 {
-    return PAGE_Lx_SIZE(vma->page_lvl < 0 ? PAGE_LEVEL : vma->page_lvl);
+    return PAGE_Lx_SIZE(vma_level(vma));
 }
 
 /* A VMA to be made: the arguments of uk_vma_map(), and what of it shall be present at once. */
@@ -66,7 +75,8 @@ int vma_split(struct uk_vma *vma, __vaddr_t vaddr);
 /* vmm_arch_pte() in the page table of the VAS: 0 for what that cannot express. */
 static inline __pte_t vma_pte(const struct uk_vas *vas, unsigned long attr)
 {
-    return attr <= PAGE_ATTR_PROT_RWX ? vas->protections[attr] : vmm_arch_pte(vas->pt, attr);
+    return (attr & ~(unsigned long)PAGE_ATTR_PROT_RWX) == 0 ? vas->protections[attr]
+                                                            : vmm_arch_pte(vas->pt, attr);
 }
 
 static inline bool vma_attr_valid(const struct uk_vas *vas, unsigned long attr)

@@ -29,7 +29,7 @@ void vma_fault_around(struct uk_vma *vma, __vaddr_t vaddr)
     __vaddr_t low = max_u64(align_down(vaddr, window), vma->start);
     __vaddr_t high = min_u64(align_down(vaddr, window) + window, vma->end);
 
-    if (vma->page_lvl <= PAGE_LEVEL && vma->ops->advise != NULL) {
+    if (vma_level(vma) == PAGE_LEVEL && vma->ops->advise != NULL) {
         (void)vma->ops->advise(vma, low, high - low, UK_VMA_ADV_WILLNEED);
     }
 }

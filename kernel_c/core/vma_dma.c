@@ -48,7 +48,7 @@ static int dma_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
 {
     fault->paddr = dma_address(vma, fault->vbase);
     if (!PAGE_Lx_ALIGNED(fault->paddr, fault->level)) {
-        return vma->page_lvl < 0 ? -ENOMEM : -EINVAL;
+        return vma->page_lvl == VMA_LEVEL_ANY ? -ENOMEM : -EINVAL;
     }
     if ((vma->attr & PAGE_ATTR_PROT_EXEC) != 0 && frame_of(fault->paddr) != NULL) {
         vmm_arch_sync_code(fault->paddr, fault->len); /* RAM: somebody may have put code there */

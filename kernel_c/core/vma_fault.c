@@ -80,7 +80,7 @@ static __attribute__((noinline)) int give_up(struct uk_vma *vma, __vaddr_t vaddr
 static inline int fault(const struct uk_vas *vas, struct uk_vma *vma, __vaddr_t vaddr,
                         unsigned type, struct __regs *regs)
 {
-    unsigned level = vma->page_lvl < 0 ? PAGE_LEVEL : (unsigned)vma->page_lvl;
+    unsigned level = vma_level(vma);
     __pte_t *slot;
     int status;
 
@@ -115,7 +115,7 @@ static inline struct run run_of(const struct uk_vma *vma, __vaddr_t vaddr, __vad
 {
     __sz len = end - PAGE_Lx_ALIGN_DOWN(vaddr, level);
 
-    if (vma->page_lvl >= 0) {
+    if (vma->page_lvl != VMA_LEVEL_ANY) {
         len += PAGE_Lx_SIZE(level) - 1;
     }
     return (struct run){vaddr, level, vma->ops->fault_takes_runs ? len >> PAGE_Lx_SHIFT(level) : 1};
@@ -189,7 +189,7 @@ static __attribute__((noinline)) int prefault_smaller(struct uk_vma *vma, __vadd
         if (status == -EEXIST && vmm_arch_page_at(vma->vas->pt, vaddr, &level) != 0) {
             run = (struct run){vaddr, level, 1};
             status = 0;
-        } else if (vma->page_lvl >= 0 || run.level == PAGE_LEVEL) {
+        } else if (vma->page_lvl != VMA_LEVEL_ANY || run.level == PAGE_LEVEL) {
             break;
         } else {
             run = run_of(vma, vaddr, end, run.level - 1);
@@ -207,7 +207,7 @@ static __attribute__((noinline)) int prefault_smaller(struct uk_vma *vma, __vadd
 static inline __attribute__((always_inline)) int prefault_run(struct uk_vma *vma, __vaddr_t vaddr,
                                                               __vaddr_t end, __vaddr_t *next)
 {
-    unsigned level = vma->page_lvl < 0 ? largest_level(vaddr, end) : (unsigned)vma->page_lvl;
+    unsigned level = vma->page_lvl == VMA_LEVEL_ANY ? largest_level(vaddr, end) : vma_level(vma);
     struct run run = run_of(vma, vaddr, end, level);
     int status = run_map(vma, &run);
 
@@ -267,7 +267,7 @@ int vma_unmap_borrowed(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
     return vmm_arch_pages_unmap(vma->vas->pt, vaddr, len, NULL);
 }
 
-static void sync_run(paddr_t start, paddr_t end)
+static __attribute__((noinline)) void sync_run(paddr_t start, paddr_t end)
 {
     if (start != end && frame_of(start) != NULL) { /* only RAM can have been written */
         vmm_arch_sync_code(start, end - start);

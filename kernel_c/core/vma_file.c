@@ -40,8 +40,10 @@ static struct uk_vma *mapping_alloc(struct uk_vas *vas, struct file *file, uint6
 
 static int validate(const struct uk_vma_file_args *args, __sz len, unsigned long flags)
 {
+    int64_t end;
+
     if (args == NULL || args->offset < 0 || !is_aligned((uint64_t)args->offset, PAGE_SIZE) ||
-        len > (uint64_t)(INT64_MAX - args->offset)) {
+        __builtin_add_overflow(args->offset, len, &end)) {
         return -EINVAL;
     }
     return (flags & UK_VMA_FILE_SHARED) != 0 ? -ENOTSUP : 0;
@@ -112,7 +114,7 @@ static int file_fault(struct uk_vma *vma, struct uk_vm_fault *fault)
         return -EFAULT;
     }
     if (fault->len > end - offset &&
-        (vma->page_lvl < 0 || fault->len > PAGE_Lx_SIZE(fault->level))) {
+        (vma->page_lvl == VMA_LEVEL_ANY || fault->len > PAGE_Lx_SIZE(fault->level))) {
         return -ENOMEM;
     }
     status = vma_supply(vma, fault, &vma->vas->counts.file);

@@ -13,11 +13,13 @@ static paddr_t own_page(const struct uk_vma *vma, __vaddr_t vaddr)
     unsigned level;
     __pte_t pte = vmm_arch_page_at(vma->vas->pt, vaddr, &level);
     paddr_t pa = PT_Lx_PTE_PADDR(pte, level);
-    const struct frame *frame = pte == 0 || level != PAGE_LEVEL ? NULL : frame_of(pa);
+    const struct frame *frame;
 
-    return frame != NULL && frame->purpose == FRAME_PAGE && frame->order == 0 && frame->used == 0
-               ? pa
-               : 0;
+    if (pte == 0 || level != PAGE_LEVEL) {
+        return 0;
+    }
+    frame = frame_record(pa);
+    return frame->purpose == FRAME_PAGE && frame->order == 0 && frame->used == 0 ? pa : 0;
 }
 
 /* Where the pages are: *first; *run: they are one block already. False: some are missing. */
@@ -84,7 +86,7 @@ int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
     }
     vma_frames_lock(vma);
     vaddr = PAGE_Lx_ALIGN_UP(vaddr, PAGE_LARGE_LEVEL);
-    while (status == 0 && vaddr < end && end - vaddr >= PAGE_LARGE_SIZE) {
+    while (status == 0 && end - min_u64(vaddr, end) >= PAGE_LARGE_SIZE) {
         status = promote(vma, vaddr);
         vaddr += PAGE_LARGE_SIZE;
     }

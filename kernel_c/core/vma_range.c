@@ -87,8 +87,8 @@ static inline struct range range_of(struct uk_vas *vas, __vaddr_t vaddr, __sz le
 /* An address in the VMA, whose end is one at most, is handled in multiples of its page size. */
 static inline bool may_cut(const struct uk_vma *vma, __vaddr_t vaddr)
 {
-    return vma == NULL || vma->page_lvl <= PAGE_LEVEL || vaddr <= vma->start ||
-           is_aligned(vaddr, vma_page_size(vma));
+    return vma == NULL || vma_level(vma) == PAGE_LEVEL ||
+           is_aligned(max_u64(vaddr, vma->start), vma_page_size(vma));
 }
 
 static inline bool ends_are_aligned(const struct range *range)
@@ -103,7 +103,7 @@ bool vma_range_is_aligned(struct uk_vas *vas, __vaddr_t vaddr, __vaddr_t end)
     return ends_are_aligned(&range);
 }
 
-static bool has_hole(const struct range *range)
+static __attribute__((noinline)) bool has_hole(const struct range *range)
 {
     const struct uk_vma *vma = range->first;
     __vaddr_t vaddr = range->start;
@@ -115,10 +115,13 @@ static bool has_hole(const struct range *range)
     return vma == NULL || vma->start > vaddr;
 }
 
-static inline int validate(struct uk_vas *vas, __vaddr_t vaddr, __sz len, unsigned long flags,
-                           struct range *range)
+static __attribute__((noinline)) int validate(struct uk_vas *vas, __vaddr_t vaddr, __sz len,
+                                              unsigned long flags, struct range *range)
 {
-    if (len == 0 || !is_aligned(vaddr | len, PAGE_SIZE) || len > __VADDR_MAX - vaddr) {
+    __vaddr_t end;
+
+    if (len == 0 || !is_aligned(vaddr | len, PAGE_SIZE) ||
+        __builtin_add_overflow(vaddr, len, &end)) {
         return -EINVAL;
     }
     *range = range_of(vas, vaddr, len);

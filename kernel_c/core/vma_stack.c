@@ -64,7 +64,6 @@ int uk_vma_map_stack(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned lo
     struct vma_request request = {
         .vas = vas,
         .vaddr = *vaddr,
-        .len = len + UK_VMA_STACK_GUARDS_SIZE,
         .attr = PAGE_ATTR_PROT_RW,
         .flags = (flags & ~(unsigned long)UK_VMA_MAP_POPULATE) | UK_VMA_MAP_SIZE_4KB,
         .name = name,
@@ -74,7 +73,7 @@ int uk_vma_map_stack(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned lo
     int status;
 
     if (UK_VMA_MAP_SIZE_TO_ORDER(flags) != 0 || !is_aligned(premapped_len | len, PAGE_SIZE) ||
-        len == 0 || request.len < len) {
+        len == 0 || __builtin_add_overflow(len, UK_VMA_STACK_GUARDS_SIZE, &request.len)) {
         return -EINVAL;
     }
     premapped_len = (flags & UK_VMA_MAP_POPULATE) != 0 || premapped_len > len ? len : premapped_len;

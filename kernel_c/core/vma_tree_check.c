@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/vma_node.h"
+#include "lib/bits.h"
 
 /* AVL trees of this many levels have more nodes than there are addresses. */
 #define MAX_LEVELS 92
@@ -45,7 +46,7 @@ static int check_subtree(struct walk *walk, const struct vma_tree *tree,
         return -1;
     walk->widest |= node == tree->widest;
     walk->sought |= node == tree->sought;
-    return 1 + (above > below ? above : below);
+    return 1 + (int)max_size((size_t)above, (size_t)below);
 }
 
 bool vma_tree_check(const struct vma_tree *tree)

@@ -18,7 +18,7 @@ static inline uintptr_t place_in(const struct wish *wish, uintptr_t start, uintp
     uintptr_t at = align_up(from, wish->align);
 
     /* align_up() gives 0 where the next multiple is 2^64: that is none too. */
-    return at <= to && to - at >= wish->len ? at : 0;
+    return to - min_u64(at, to) >= wish->len ? at : 0;
 }
 
 /* The lowest node of the subtree that has a hole of len below it; the subtree has one. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/bits.h"
 #include "lib/string.h"
 
 /* Where characters go: to the console, or to memory when `put` is NULL. */
@@ -52,7 +53,7 @@ static void emit(struct sink *sink, char character)
 
 static void emit_text(struct sink *sink, const char *text, size_t length)
 {
-    for (size_t i = 0; i < length; i++)
+    for (size_t i = 0; i != length; i++)
         emit(sink, text[i]);
 }
 
@@ -67,7 +68,7 @@ static void emit_field(struct sink *sink, const struct spec *spec, const char *p
                        const char *body, size_t length)
 {
     size_t used = strlen(prefix) + length;
-    size_t fill = spec->width > used ? spec->width - used : 0;
+    size_t fill = max_size(spec->width, used) - used;
     bool zeros = spec->zero && !spec->left;
 
     if (!spec->left && !zeros)
@@ -173,7 +174,7 @@ static const char *parse_width(const char *at, struct spec *spec, struct argumen
 
     at = parse_count(at, arguments, &count);
     spec->left |= count < 0; /* a negative * is the flag - and a width */
-    spec->width = (size_t)(count < 0 ? -count : count);
+    spec->width = (size_t)__builtin_llabs(count);
     if (*at == '.') {
         at = parse_count(at + 1, arguments, &count);
         spec->has_precision = count >= 0; /* a negative * is none */

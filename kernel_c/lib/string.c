@@ -163,7 +163,7 @@ int memcmp(const void *left, const void *right, size_t count)
     const uint8_t *one = left, *other = right;
     size_t at = aligned_alike(one, other) ? equal_words(one, other, count) : 0;
 
-    for (; at < count; at++) {
+    for (; at != count; at++) {
         if (one[at] != other[at])
             return one[at] - other[at];
     }

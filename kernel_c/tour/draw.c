@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "lib/bits.h"
 #include "lib/console.h"
 #include "lib/string.h"
 #include "parts.h"
@@ -40,7 +41,7 @@ static void indent(const char *what)
 static unsigned draw_vma(const struct uk_vma *vma, unsigned left)
 {
     __sz megabytes = (vma->end - vma->start) >> LINE_SHIFT;
-    unsigned lines = megabytes < left ? (unsigned)megabytes : left;
+    unsigned lines = (unsigned)min_u64(megabytes, left);
 
     for (unsigned line = 0; line < lines; line++) {
         indent("");

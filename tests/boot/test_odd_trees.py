@@ -10,7 +10,7 @@ import pytest
 from harness import GuestPanic, Kernel
 from harness.machine import devicetree
 from tests.boot.test_machines import RAM, M, change_tree, set_reg, works
-from tests.support.vmm import PAGE
+from tests.support.vmm import KERNEL_BASE, PAGE
 
 UART = "/pl011@9000000"
 FDT_MAGIC = b"\xd0\x0d\xfe\xed"
@@ -29,6 +29,14 @@ def test_a_tree_of_no_size_is_refused(boot_kernel, monkeypatch, size):
     monkeypatch.setattr(devicetree, "build", sized)
     with pytest.raises(GuestPanic, match=f"no device tree at PA 0x40000000: a size of {size} bytes"):
         boot_kernel(ram_size=64 * M)
+
+
+def test_a_tree_may_be_as_large_as_is_mapped(boot_kernel, monkeypatch):
+    """64M, most of it nothing."""
+    build = devicetree.build
+    sized = lambda **options: patched(build(**options), 4, 64 * M)  # noqa: E731
+    monkeypatch.setattr(devicetree, "build", sized)
+    assert boot_kernel(ram_size=256 * M).console == "LuKOS VMM: 256 MiB of RAM\n"
 
 
 @pytest.mark.parametrize("before", [40, 64, 1000])
@@ -69,6 +77,41 @@ def test_memory_may_be_cut_around_the_image(boot_kernel, monkeypatch, cut):
     kernel = boot_kernel(ram_size=64 * M)
     assert kernel.console == "LuKOS VMM: 64 MiB of RAM\n"
     assert works(kernel)
+
+
+def test_memory_that_the_kernel_is_not_in_does_as_well(boot_kernel, monkeypatch):
+    """What it runs in is memory whatever the tree says, and has records: of its tables, for one."""
+    change_tree(monkeypatch, lambda tree: set_reg(tree, f"/memory@{RAM:x}", [(RAM, 2 * M)]))
+    kernel = boot_kernel(ram_size=64 * M)
+    assert kernel.console == "LuKOS VMM: 2 MiB of RAM\n"
+    assert works(kernel)
+
+
+def test_a_piece_of_memory_just_large_enough_has_the_records_of_frames(boot_kernel, monkeypatch):
+    """The first that takes them, by the order of the tree."""
+    start, pages = RAM + 32 * M, 33  # 16 bytes for each page of 32M and of these
+    change_tree(
+        monkeypatch, lambda tree: set_reg(tree, f"/memory@{RAM:x}", [(start, pages * PAGE), (RAM, 32 * M)])
+    )
+    kernel = boot_kernel(ram_size=64 * M)
+    assert kernel.frames_metadata_size(RAM, start + pages * PAGE) == pages * PAGE
+    assert int(kernel.variable("frame_records").at) - KERNEL_BASE == start
+    assert works(kernel)
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "is_mapped"),
+    [
+        ((1 << 38) - PAGE, PAGE, True),
+        ((1 << 38) - PAGE, PAGE + 1, False),
+        (1 << 38, 1, False),
+        (1 << 60, 1, False),
+        ((1 << 38) - PAGE, 0, False),
+    ],
+)
+def test_devices_are_mapped_up_to_the_end_of_the_linear_map(kernel, start, size, is_mapped):
+    """NULL where one goes on behind it."""
+    assert int(kernel.arch_map_device(start, size)) == (KERNEL_BASE + start if is_mapped else 0)
 
 
 @pytest.mark.parametrize("reg", [(1 << 47, 0x1000), ((1 << 64) - PAGE, 2 * PAGE), (1 << 38, 0x1000)])

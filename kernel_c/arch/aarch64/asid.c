@@ -71,7 +71,7 @@ static void roll_over(void)
 
 static unsigned choose(void)
 {
-    unsigned asid = asids.hint < asids.count ? search(asids.hint) : NONE;
+    unsigned asid = search(asids.hint);
 
     if (asid == NONE) {
         asid = search(1);

@@ -103,13 +103,12 @@ at_el1:
     br      x1
     .cfi_endproc
 
-/* x0, x1: start and end, 16-byte aligned. */
+/* x0, x1: start and end, 16-byte aligned, and not the same. */
 zero:
-    cmp     x0, x1
-    b.hs    1f
     stp     xzr, xzr, [x0], #16
-    b       zero
-1:  ret
+    cmp     x0, x1
+    b.ne    zero
+    ret
 
 invalidate:
     mrs     x7, ctr_el0

@@ -35,7 +35,7 @@ struct boot_registers {
 
 static BOOT void map_pages(pte_t *level3, const char *from, const char *to, pte_t attributes)
 {
-    for (paddr_t pa = (paddr_t)from; pa < (paddr_t)to; pa += PAGE_SIZE) {
+    for (paddr_t pa = (paddr_t)from; pa != (paddr_t)to; pa += PAGE_SIZE) {
         level3[pte_index(pa, 3)] = pte_leaf(pa, attributes, 3);
     }
 }

@@ -52,9 +52,11 @@ static void clean_to_unification(uintptr_t at, uintptr_t end, uint64_t ctr)
 {
     size_t step = line(ctr, CTR_DMINLINE);
 
-    for (at = align_down(at, step); at < end; at += step) {
+    at = align_down(at, step);
+    do {
         __asm__ volatile("dc cvau, %0" : : "r"(at) : "memory");
-    }
+        at += step;
+    } while (at < end);
 }
 
 /*
@@ -70,9 +72,11 @@ static void invalidate_instructions(uintptr_t at, uintptr_t end, uint64_t ctr)
         __asm__ volatile("ic ialluis" : : : "memory");
         return;
     }
-    for (at = align_down(at, step); at < end; at += step) {
+    at = align_down(at, step);
+    do {
         __asm__ volatile("ic ivau, %0" : : "r"(at) : "memory");
-    }
+        at += step;
+    } while (at < end);
 }
 
 void vmm_arch_sync_code(paddr_t pa, size_t len)

@@ -3,6 +3,7 @@
 #define AARCH64_CONTEXT_H
 
 #include "asid.h"
+#include "layout.h"
 #include "lukos/vmm.h"
 #include "pte.h"
 #include <uk/plat/paging.h>
@@ -29,6 +30,18 @@ static inline unsigned context_root_level(const struct uk_pagetable *context)
 static inline bool context_is_kernel(const struct uk_pagetable *context)
 {
     return context->arch.kernel;
+}
+
+/* All bits above those that are translated are set (D8.2). */
+static inline bool va_is_kernel(vaddr_t va)
+{
+    return (va & KERNEL_BASE) == KERNEL_BASE;
+}
+
+/* True when the context is for the half that va is in; there is none for what is in neither. */
+static inline bool context_translates(const struct uk_pagetable *context, vaddr_t va)
+{
+    return context_is_kernel(context) ? va_is_kernel(va) : va >> LUKOS_VA_BITS == 0;
 }
 
 #endif

@@ -30,7 +30,7 @@ static struct uk_pagetable *context_of(void *ctx)
 /* True when [va, va + len) is not empty and lies in [low, high). */
 static bool range_in(vaddr_t va, size_t len, vaddr_t low, vaddr_t high)
 {
-    return len != 0 && va >= low && va < high && len <= high - va;
+    return len != 0 && len <= high - low && va - low <= high - low - len;
 }
 
 bool vmm_arch_va_valid(const void *va, size_t len)
@@ -54,22 +54,20 @@ static int validate(const struct uk_pagetable *context, vaddr_t va, size_t len)
 
 size_t vmm_arch_boundary(size_t len)
 {
-    unsigned level = PTE_LEVEL_LAST;
-
-    while (level > 1 && len >= pte_size(level - 1)) {
-        level--;
+    if (len >= pte_size(PTE_LEVEL_LARGEST)) {
+        return pte_size(PTE_LEVEL_LARGEST);
     }
-    return pte_size(level);
+    return len >= pte_size(2) ? pte_size(2) : PAGE_SIZE;
 }
 
 void *vmm_arch_get_free_range(void *context, size_t len)
 {
     const struct uk_pagetable *user = context;
 
-    if (user == NULL || user->arch.as == NULL || len == 0 || len > USER_END) {
+    len = align_up(len, PAGE_SIZE);
+    if (user == NULL || user->arch.as == NULL || len == 0) {
         return NULL;
     }
-    len = align_up(len, PAGE_SIZE);
     return (void *)vmm_find_hole(user->arch.as, len, vmm_arch_boundary(len), USER_LOWEST, USER_END);
 }
 
@@ -129,11 +127,10 @@ void *vmm_arch_v2p(void *ctx, void *va)
 {
     struct uk_pagetable *context = context_of(ctx);
     vaddr_t at = (vaddr_t)va;
-    vaddr_t base = context_is_kernel(context) ? KERNEL_BASE : 0;
     unsigned level;
     pte_t leaf;
 
-    if (context_is_kernel(context) ? at < base : at >= USER_END) {
+    if (!context_translates(context, at)) {
         return NULL;
     }
     leaf = mmu_leaf(context, at, &level);
@@ -141,8 +138,10 @@ void *vmm_arch_v2p(void *ctx, void *va)
 }
 
 /* Memory, not device registers: reading those may change them. */
-static bool leaf_accessible(pte_t leaf, bool write)
+static bool is_accessible(vaddr_t va, bool write, unsigned *level)
 {
+    pte_t leaf = va_is_kernel(va) ? mmu_leaf(&kernel_context, va, level) : 0;
+
     return pte_is_valid(leaf) && (leaf & PTE_ATTRINDX(7)) == PTE_ATTRINDX(ATTR_NORMAL) &&
            (!write || (leaf & PTE_AP_RO) == 0);
 }
@@ -151,18 +150,19 @@ bool vmm_arch_kernel_access(const void *va, size_t len, bool write)
 {
     vaddr_t at = (vaddr_t)va;
 
-    if (len == 0 || at < KERNEL_BASE || len - 1 > UINTPTR_MAX - at) {
+    size_t done = 0;
+
+    if (len == 0) {
         return false;
     }
-    for (size_t done = 0; done < len;) {
+    do {
         unsigned level;
-        pte_t leaf = mmu_leaf(&kernel_context, at + done, &level);
 
-        if (!leaf_accessible(leaf, write)) {
+        if (!is_accessible(at + done, write, &level)) {
             return false;
         }
         done += pte_size(level) - ((at + done) & (pte_size(level) - 1));
-    }
+    } while (done < len);
     return true;
 }
 
@@ -175,7 +175,7 @@ paddr_t vmm_arch_ram_address(const void *va)
 {
     vaddr_t at = (vaddr_t)va;
 
-    return range_in(at, 1, KERNEL_BASE, KERNEL_BASE + LINEAR_SIZE) ? at - KERNEL_BASE : 0;
+    return align_down(at, LINEAR_SIZE) == KERNEL_BASE ? at - KERNEL_BASE : 0;
 }
 
 /* ---- pages ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "context.h"
 #include "frame.h"
-#include "layout.h"
 #include "lib/assert.h"
 #include "lib/console.h"
 #include "lukos/fault.h"
@@ -99,7 +99,7 @@ struct user_exit arch_user_run(struct user_registers *registers)
         if (vector != VECTOR_EL0_SYNC) {
             return (struct user_exit){.stop = USER_OTHER, .syndrome = esr};
         }
-        if (address >= KERNEL_BASE || !is_resolved(esr, address, registers)) {
+        if (va_is_kernel(address) || !is_resolved(esr, address, registers)) {
             return exit_of(esr, address);
         }
     }
@@ -123,7 +123,7 @@ extern const struct fixup exception_table[], exception_table_end[];
 
 static bool is_fixed_up(struct user_registers *frame)
 {
-    for (const struct fixup *fixup = exception_table; fixup < exception_table_end; fixup++) {
+    for (const struct fixup *fixup = exception_table; fixup != exception_table_end; fixup++) {
         if (fixup->instruction == frame->pc) {
             frame->pc = fixup->target;
             return true;

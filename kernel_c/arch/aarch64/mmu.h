@@ -50,7 +50,12 @@ void mmu_replace(struct uk_pagetable *context, vaddr_t va, pte_t leaf);
 pte_t mmu_leaf(const struct uk_pagetable *context, vaddr_t va, unsigned *level);
 
 /* Memory that leaves own: neither of a device nor of somebody else, who may map it beside them. */
-bool mmu_is_owned(paddr_t pa);
+static inline bool mmu_is_owned(paddr_t pa)
+{
+    const struct frame *frame = frame_of(pa);
+
+    return frame != NULL && frame->purpose == FRAME_PAGE;
+}
 
 /* How many tables there are, the root included. */
 size_t mmu_tables(const struct uk_pagetable *context);

@@ -24,7 +24,7 @@ static void table_unlink(struct tlb_gather *gather, pte_t *entry)
     paddr_t table = pte_address(*entry);
 
     pte_break(entry, 0);
-    frame_of(table)->next = (uint32_t)(gather->unlinked >> PAGE_SHIFT);
+    frame_record(table)->next = (uint32_t)(gather->unlinked >> PAGE_SHIFT);
     gather->unlinked = table;
 }
 
@@ -33,7 +33,7 @@ static void unlinked_free(struct tlb_gather *gather)
     while (gather->unlinked != 0) {
         paddr_t table = gather->unlinked;
 
-        gather->unlinked = (paddr_t)frame_of(table)->next << PAGE_SHIFT;
+        gather->unlinked = (paddr_t)frame_record(table)->next << PAGE_SHIFT;
         table_free(table_at(table));
     }
 }
@@ -44,13 +44,6 @@ static inline void run_close(struct unmap_op *op)
         frame_runs_add(op->runs, op->run, (op->run_end - op->run) / PAGE_SIZE);
         op->run_end = NO_RUN;
     }
-}
-
-bool mmu_is_owned(paddr_t pa)
-{
-    const struct frame *frame = frame_of(pa);
-
-    return frame != NULL && frame->purpose == FRAME_PAGE;
 }
 
 /* Pages that go on where the last one ended need no look at their frames: that is for later. */

@@ -22,7 +22,7 @@ static void tables_drop(pte_t *table, vaddr_t va, unsigned level)
 static __attribute__((noinline)) pte_t *tables_above(pte_t *table, vaddr_t va, unsigned level,
                                                      unsigned top)
 {
-    while (level > top) {
+    while (level != top) {
         pte_t *above = table_alloc();
 
         if (above == NULL) {

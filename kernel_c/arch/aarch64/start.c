@@ -58,10 +58,8 @@ static const void *map_fdt(paddr_t pa)
     if (size > FDT_SIZE_MAX) {
         panic("no device tree at PA 0x%lx: a size of %u bytes", pa, size);
     }
-    blocks = (struct range){blocks.end, align_up(pa + size, BLOCK_2M)};
-    if (blocks.start < blocks.end) {
-        map_or_panic(BOOT_WINDOW + mapped, blocks, PTE_KERNEL_RO);
-    }
+    blocks = (struct range){blocks.end, max_u64(blocks.end, align_up(pa + size, BLOCK_2M))};
+    map_or_panic(BOOT_WINDOW + mapped, blocks, PTE_KERNEL_RO);
     return fdt;
 }
 
@@ -100,25 +98,21 @@ paddr_t arch_ram_limit(void)
     return LINEAR_SIZE;
 }
 
-/* The 2M around the image are mapped already, page by page. */
+/* The 2M around the image are mapped already, page by page. Either side may be empty. */
 void arch_map_ram(struct range ram)
 {
-    struct range below = {ram.start, min_u64(ram.end, IMAGE_PA)};
-    struct range above = {max_u64(ram.start, IMAGE_PA + IMAGE_SIZE_MAX), ram.end};
+    struct range below = {ram.start, max_u64(ram.start, min_u64(ram.end, IMAGE_PA))};
+    struct range above = {min_u64(ram.end, max_u64(ram.start, IMAGE_PA + IMAGE_SIZE_MAX)), ram.end};
 
-    if (below.start < below.end) {
-        map_or_panic(KERNEL_BASE + below.start, below, PTE_KERNEL_RW);
-    }
-    if (above.start < above.end) {
-        map_or_panic(KERNEL_BASE + above.start, above, PTE_KERNEL_RW);
-    }
+    map_or_panic(KERNEL_BASE + below.start, below, PTE_KERNEL_RW);
+    map_or_panic(KERNEL_BASE + above.start, above, PTE_KERNEL_RW);
 }
 
 void *arch_map_device(paddr_t start, size_t len)
 {
     struct range pages = {align_down(start, PAGE_SIZE), align_up(start + len, PAGE_SIZE)};
 
-    if (pages.end > LINEAR_SIZE || pages.end <= pages.start) {
+    if (len == 0 || len > LINEAR_SIZE - min_u64(start, LINEAR_SIZE)) {
         return NULL;
     }
     map_or_panic(KERNEL_BASE + pages.start, pages, PTE_KERNEL_DEVICE);

@@ -41,9 +41,13 @@ static inline pte_t *table_alloc(void)
 /* The frame that counts for the table this is an entry of; NULL: it stays whatever it holds. */
 static inline struct frame *table_frame(const pte_t *entry)
 {
-    struct frame *frame = frame_of(table_address(entry));
+    struct frame *frame;
 
-    return frame != NULL && frame->purpose == FRAME_TABLE ? frame : NULL;
+    if (frame_records.count == 0) {
+        return NULL;
+    }
+    frame = frame_record(table_address(entry));
+    return frame->purpose == FRAME_TABLE ? frame : NULL;
 }
 
 /*

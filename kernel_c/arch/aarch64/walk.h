@@ -70,9 +70,7 @@ static inline vaddr_t walk_entry_end(vaddr_t va, unsigned level)
 /* The same, or the end of the range if that comes first. */
 static inline vaddr_t walk_step(vaddr_t va, vaddr_t end, unsigned level)
 {
-    vaddr_t boundary = walk_entry_end(va, level);
-
-    return boundary - 1 < end - 1 ? boundary : end;
+    return min_u64(walk_entry_end(va, level) - 1, end - 1) + 1;
 }
 
 /*

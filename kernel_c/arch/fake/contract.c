@@ -115,7 +115,7 @@ struct uk_pagetable *vmm_arch_kernel_context(void)
 
 static bool range_in(vaddr_t va, size_t len, vaddr_t low, vaddr_t high)
 {
-    return len != 0 && va >= low && va < high && len <= high - va;
+    return len != 0 && len <= high - low && va - low <= high - low - len;
 }
 
 vaddr_t vmm_arch_range_start(const void *ctx)

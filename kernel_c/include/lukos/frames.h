@@ -129,20 +129,23 @@ struct frame_records {
 };
 extern struct frame_records frame_records;
 
-/* The record of a frame; NULL when it is not managed. */
-inline struct frame *frame_of(paddr_t pa)
+/* The record of a frame that is managed. */
+inline struct frame *frame_record(paddr_t pa)
 {
-    uint64_t index = pa / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
-    struct frame *frame;
+    struct frame *frame = &frame_records.at[pa / PAGE_SIZE - frame_records.first];
 
-    if (index >= frame_records.count) {
-        return NULL;
-    }
-    frame = &frame_records.at[index];
     if (frame == NULL) {
         __builtin_unreachable(); /* spares whoever asks what was found a comparison */
     }
     return frame;
+}
+
+/* The same of any frame; NULL when it is not managed. */
+inline struct frame *frame_of(paddr_t pa)
+{
+    uint64_t index = pa / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
+
+    return index < frame_records.count ? frame_record(pa) : NULL;
 }
 
 inline paddr_t frame_address(const struct frame *frame)
