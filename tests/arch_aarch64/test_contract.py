@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.trace import tracing
 from tests.support.vmm import BLOCK_1G, BLOCK_2M, KERNEL_BASE, PAGE, PROPS
 
 WINDOW = 0xFFFF_FFC0_0000_0000
@@ -140,6 +141,32 @@ def test_ranges_outside_the_context_are_refused(vmm, context, half):
         assert kernel.vmm_arch_unmap(target, va, size) == status, (hex(va), hex(size))
         assert kernel.vmm_arch_protect(target, prop, va, size) == status, (hex(va), hex(size))
     assert tables(vmm) == before
+
+
+@pytest.mark.parametrize("half", ["user", "kernel"])
+def test_a_whole_half_is_a_range(vmm, context, half):
+    """The longest there is: unmapped and protected, and mapped where that takes no more than a table."""
+    kernel, before = vmm.kernel, tables(vmm)
+    target, low, high = (context, PAGE, vmm.user_end) if half == "user" else (None, WINDOW, BOOT_WINDOW)
+    size = high - low
+    where = context if half == "user" else kernel.vmm_arch_kernel_context()
+    assert kernel.vmm_arch_range_valid(where, low, size)
+    assert not kernel.vmm_arch_range_valid(where, low, size + 1)
+    assert not kernel.vmm_arch_range_valid(where, low - 1, size)
+    assert kernel.vmm_arch_va_valid(low, size) == (half == "user")
+    if half == "kernel":
+        assert kernel.vmm_arch_map(target, vmm.props["RO"], low, 1 << 40, size) == 0
+    assert kernel.vmm_arch_protect(target, vmm.props["RW"], low, size) == 0
+    assert kernel.vmm_arch_unmap(target, low, size) == 0
+    assert tables(vmm) == before
+
+
+@pytest.mark.parametrize(("pages", "name"), [(64, "ic ivau"), (65, "ic ialluis")])
+def test_much_code_is_invalidated_at_once(kernel, pages, name):
+    """64 pages are the most that goes line by line."""
+    with tracing(kernel) as trace:
+        kernel.vmm_arch_sync_code(PA, pages * PAGE)
+    assert {event.name for event in trace.named("ic")} == {name}
 
 
 @pytest.mark.parametrize("half", ["user", "kernel"])

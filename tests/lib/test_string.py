@@ -20,6 +20,20 @@ def field(guest, data, offset, fill=0xEE):
     return guest.place(bytes(block)) + 64 + offset
 
 
+@pytest.mark.parametrize("name", ["memcpy", "memmove", "memmove down", "memset", "memcmp"])
+@pytest.mark.parametrize("size", [8, 16, 24, 32, 64, 96])
+def test_whole_words_cost_less_than_the_bytes_before_the_last(guest, name, size):
+    """So the last word, and the last line of four, are done as such."""
+    guest.reset()
+    to = guest.place(bytes(256))
+    source = to - 8 if name == "memmove down" else guest.place(bytes(256))
+    if name == "memmove down":
+        to, source = to + 8, to
+    last = 0 if name == "memset" else source
+    whole, fewer = (guest.count(name.split()[0], to, last, count) for count in (size, size - 1))
+    assert whole < fewer
+
+
 def sign(number):
     return (number > 0) - (number < 0)
 

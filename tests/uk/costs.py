@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Sequences of calls whose cost in instructions is known exactly: what a short cut saves shows nowhere else.
+
+After a change that is meant: python -m tests.uk.costs
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from harness import Kernel
+from harness.report.producer import producer
+from tests.support.vmm import PAGE, Vmm
+from tests.uk.driver import (
+    DONTNEED,
+    LARGE,
+    POPULATE,
+    REPLACE,
+    RW,
+    SIZE_4K,
+    STRICT,
+    USER_BASE,
+    WILLNEED,
+    R,
+    user_vas,
+)
+from tests.uk.test_pagetable import AT, CLONE_NEW
+
+FILE = Path(__file__).with_name("costs.json")
+SMALL = 64 << 20
+WINDOW = 96  # pages
+
+
+def areas(kernel):
+    """VMAs of any size at any place: mapped, replaced, cut, changed, advised and unmapped."""
+    vas, random = user_vas(kernel), Random(1)
+    for _ in range(300):
+        start, pages = random.randrange(WINDOW), random.randint(1, 8)
+        at, size = USER_BASE + start * PAGE, pages * PAGE
+        kind, flags = random.choice(["anon", "rsvd", "anon"]), random.choice([0, REPLACE, REPLACE])
+        what = random.randrange(6)
+        if what < 3:
+            vas.do_map(kind, size, random.choice([R, RW]), at=at, flags=flags)
+        elif what == 3:
+            vas.do_unmap(at, size, random.choice([0, STRICT]))
+        elif what == 4:
+            vas.do_set_attr(at, size, random.choice([R, RW]), random.choice([0, STRICT]))
+        else:
+            vas.do_advise(at, size, random.choice([DONTNEED, WILLNEED]))
+        vas.call("uk_vma_find", vas.vas, at)
+
+
+def holes(kernel):
+    """VMAs wherever they fit, of some sizes and alignments, between others that come and go."""
+    vas, random, there = user_vas(kernel), Random(2), []
+    for number in range(150):
+        if there and random.randrange(3) == 0:
+            vas.unmap(*there.pop(random.randrange(len(there))))
+        else:
+            size = random.choice([1, 1, 2, 3, 512]) * PAGE
+            there.append((vas.map("rsvd", size, name=number % 2), size))
+
+
+def faults(kernel):
+    """Pages that come one by one, with neighbours, in blocks, and all at once."""
+    vas = user_vas(kernel)
+    at = vas.map("anon", 8 * LARGE, at=USER_BASE)
+    for around in (1, 2, 16):
+        vas.call("vas_set_fault_around", vas.vas, around)
+        for page in (0, 1, 15, 16, 31, 511):
+            vas.store(at + page * PAGE, page)
+        vas.advise(at, LARGE, DONTNEED)
+    for first, pages in ((0, 1), (1, 2), (511, 2), (1024, 512), (2040, 520)):
+        vas.advise(at + first * PAGE, pages * PAGE, WILLNEED)
+    vas.map("anon", LARGE, at=at + 9 * LARGE, flags=POPULATE | SIZE_4K)
+    vas.map("anon", LARGE, at=at + 9 * LARGE, flags=POPULATE | SIZE_4K | REPLACE)
+
+
+def copies(kernel):
+    """Address spaces copied, their pages written, given up and taken over."""
+    vas = user_vas(kernel)
+    at = vas.map("anon", 2 * LARGE, at=USER_BASE, flags=POPULATE)
+    vas.map("stack", 16 * PAGE, at=at + 4 * LARGE)
+    copy = vas.clone()
+    for page in (0, 1, 511, 512):
+        vas.store(at + page * PAGE, page)
+    copy.unmap(at + PAGE, 3 * PAGE)
+    copy.destroy()
+    vas.store(at + 700 * PAGE, 1)
+
+
+def frames(kernel):
+    """Frames of every number and alignment, some of them at an address, and back."""
+    random, there = Random(3), []
+    for _ in range(200):
+        if there and random.randrange(2):
+            kernel.frames_free(*there.pop(random.randrange(len(there))))
+            continue
+        count = random.choice([1, 1, 2, 3, 4, 5, 7, 8, 16, 33, 512, 1024, 1025, 2048])
+        pa = kernel.frames_alloc(count, random.choice([0, 0, 1, 3, 9, 10]), kernel.FRAME_REGION)
+        if pa:
+            there.append((pa, count))
+
+
+def objects(kernel):
+    """kmalloc() of sizes about each of its classes."""
+    there = []
+    for size in (1, 31, 32, 33, 64, 65, 128, 1000, 1024, 1025, 4096, 4097, 1 << 20, 1 << 22):
+        there += [kernel.function("kmalloc")(None, size) for _ in range(3)]
+    for each in (*there[::2], *there[1::2]):
+        kernel.function("kfree")(None, each)
+
+
+def strings(kernel):
+    """Blocks of each size up to four lines, at some alignments."""
+    data = int(kernel.buffer(bytes(512)))
+    for to in (0, 1, 7):
+        for size in (*range(0, 34), 40, 64, 65, 96, 128):
+            for name, source in (("memcpy", data + 256), ("memmove", data + to - 8), ("memmove", data + 8)):
+                kernel.function(name)(data + to, source + to, size)
+            kernel.memset(data + to, 5, size)
+            kernel.memcmp(data + to, data + 256 + to, size)
+
+
+def by_hand(kernel):
+    """Pages mapped, changed and unmapped by the calls of uk/plat/paging.h."""
+    made, other = kernel.new("struct uk_pagetable"), kernel.new("struct uk_pagetable")
+    kernel.ukplat_pt_clone(made, kernel.ukplat_pt_get_active(), CLONE_NEW)
+    pa = kernel.frames_alloc(1024, 9, kernel.FRAME_REGION)
+    for pages in (1, 2, 511, 512, 513, 1024):
+        kernel.ukplat_page_map(made, AT, pa, pages, RW, 0)
+        kernel.ukplat_page_set_attr(made, AT, pages, R, 0)
+        kernel.ukplat_pt_clone(other, made, 0)
+        kernel.ukplat_pt_free(other, 0)
+        kernel.ukplat_page_unmap(made, AT, pages, 0)
+
+
+def regions(kernel):
+    """Regions of the first specification, with what is copied into and out of them."""
+    vmm, random = Vmm(kernel), Random(4)
+    space, there = vmm.space(), []
+    data = kernel.buffer(bytes(3 * PAGE))
+    for _ in range(60):
+        if there and random.randrange(3) == 0:
+            vmm.destroy(space, there.pop(random.randrange(len(there))))
+        else:
+            size = random.choice([1, 2, 3, 33, 512]) * PAGE
+            va = vmm.create(space, size)
+            kernel.vmm_address_space_copy_in(space, data, va + 1, min(size, 3 * PAGE) - 1)
+            vmm.set_prop(space, va, random.choice(["RO", "RX", "NO_ACCESS"]))
+            there.append(va)
+
+
+def files(kernel):
+    """Files written and read in pieces that end before, at and behind the end of a page."""
+    data = kernel.buffer(bytes(3 * PAGE))
+    for number, size in enumerate((0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE)):
+        fd = kernel.file_open(f"/{number}", kernel.FILE_READ | kernel.FILE_WRITE | kernel.FILE_CREATE)
+        for piece in (size, 1, size):
+            kernel.file_write(fd, data, piece)
+        for position in (0, size, 2 * size + 1):
+            kernel.file_seek(fd, position)
+            kernel.file_read(fd, data, size)
+        kernel.file_close(fd)
+
+
+SEQUENCES = {
+    each.__name__: each
+    for each in (areas, holes, faults, copies, frames, objects, strings, by_hand, regions, files)
+}
+
+
+def cost(kernel, name):
+    """The instructions that the guest retires in a sequence."""
+    before = kernel.machine.instructions
+    SEQUENCES[name](kernel)
+    return kernel.machine.instructions - before
+
+
+def key(kernel):
+    """What the costs depend on."""
+    return f"{producer(kernel.image)}, {kernel.tables(half='ttbr0').regime.va_bits} bits"
+
+
+def committed(kernel):
+    """The costs by sequence, if they are known of such an image."""
+    return json.loads(FILE.read_text()).get(key(kernel))
+
+
+def main():
+    """Put the costs of what `make kernel` has built into the file."""
+    known = {}
+    with suppress(OSError, ValueError):
+        known = json.loads(FILE.read_text())
+    for image in ("va39", "va48"):
+        with Kernel(f".build/{image}/kernel.elf", ram_size=SMALL) as kernel:
+            moment = kernel.snapshot()
+            found = known[key(kernel)] = {}
+            for name in SEQUENCES:
+                kernel.restore(moment)
+                found[name] = cost(kernel, name)
+    FILE.write_text(json.dumps(known, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
