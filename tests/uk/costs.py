@@ -118,7 +118,7 @@ def strings(kernel):
     """Blocks of each size up to four lines, at some alignments."""
     data = int(kernel.buffer(bytes(512)))
     for to in (0, 1, 7):
-        for size in (*range(0, 34), 40, 64, 65, 96, 128):
+        for size in (*range(34), 40, 64, 65, 96, 128):
             for name, source in (("memcpy", data + 256), ("memmove", data + to - 8), ("memmove", data + 8)):
                 kernel.function(name)(data + to, source + to, size)
             kernel.memset(data + to, 5, size)

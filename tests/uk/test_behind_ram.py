@@ -15,7 +15,7 @@ __all__ = ["pt"]
 
 
 class Behind:
-    """`size` bytes at the end of RAM that the allocator forgets: their records look like those of pages in use."""
+    """`size` bytes at the end of RAM that the allocator forgets: where records would be are those of pages."""
 
     def __init__(self, kernel, size):
         self.kernel, self.size, frames = kernel, size, size // PAGE
@@ -67,11 +67,12 @@ def test_a_block_of_it_is_split_in_the_tables_alone(small_kernel):
 
 
 def test_copies_of_an_address_space_count_no_references(behind, mapped):
-    """Each maps it."""
+    """Each maps it, whether it is told that the VMA owns its memory or not."""
     vas, va = mapped
-    before = behind.record
+    before, kernel, other = behind.record, behind.kernel, user_vas(behind.kernel)
     copy = vas.clone()
     assert copy.pa(va) == vas.pa(va) == behind.pa
+    assert kernel.vmm_arch_pages_share(other.vas.pt, vas.vas.pt, va, behind.size, True) == 0
     assert behind.record == before
 
 

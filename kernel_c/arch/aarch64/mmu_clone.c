@@ -12,7 +12,7 @@ static int share_leaf(pte_t *to, pte_t leaf, unsigned level, bool owned)
 {
     int status = 0;
 
-    if (owned && frame_record(pte_address(leaf))->purpose == FRAME_PAGE) {
+    if (owned && mmu_is_owned(pte_address(leaf))) {
         status = frames_share(pte_address(leaf), pte_size(level) / PAGE_SIZE);
     }
     if (status == 0) {
