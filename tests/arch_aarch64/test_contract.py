@@ -94,6 +94,7 @@ def test_free_ranges_fit(vmm, space):
         (BLOCK_1G - PAGE, PA - PAGE, BLOCK_1G + 2 * PAGE, {PAGE: 2, BLOCK_1G: 1}),
         (BLOCK_2M + PAGE, PA, BLOCK_2M, {PAGE: 512}),
         (3 * BLOCK_2M - PAGE, PA, 2 * PAGE, {PAGE: 2}),
+        (2 * BLOCK_2M + PAGE, PA, BLOCK_2M + PAGE, {PAGE: 513}),  # its ends differ in one bit
     ],
 )
 @pytest.mark.parametrize("prop", ["RW", "NO_ACCESS"])

@@ -42,6 +42,22 @@ def test_memory_of_any_size_is_had_and_given_back(heap, size):
     assert kernel.frames_check()
 
 
+def test_the_largest_piece_is_the_largest_block(kernel):
+    """1G; for a byte more there is no block."""
+    largest = PAGE << kernel.FRAME_MAX_ORDER
+    assert kernel.function("kmalloc")(None, largest)
+    assert not kernel.function("kmalloc")(None, largest + 1)
+
+
+def test_an_object_may_fill_a_frame(small_kernel):
+    """But for the header of the slab."""
+    cache = small_kernel.new("struct object_cache")
+    small_kernel.object_cache_init(cache, "whole", PAGE - 64)
+    first, second = (int(small_kernel.object_alloc(cache)) for _ in range(2))
+    assert {first % PAGE, second % PAGE} == {64}
+    assert first != second
+
+
 @pytest.mark.parametrize("size", [32, 64, 1024])
 def test_a_frame_is_full_of_objects(heap, size):
     """Another one is taken only when there is no room left."""

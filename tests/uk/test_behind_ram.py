@@ -15,7 +15,7 @@ __all__ = ["pt"]
 
 
 class Behind:
-    """`size` bytes at the end of RAM that the allocator forgets: where records would be are those of pages."""
+    """`size` bytes at the end of RAM that the allocator forgets, though their records are those of pages."""
 
     def __init__(self, kernel, size):
         self.kernel, self.size, frames = kernel, size, size // PAGE

@@ -55,6 +55,14 @@ def page(number):
     return VA + number * PAGE
 
 
+def test_there_is_a_largest_size(kernel):
+    """It takes no memory before it is used."""
+    most, made = kernel.SHARED_MEMORY_MAX, kernel.new("shared_memory_t *")
+    assert kernel.shared_memory_create(most + 1, made) == -kernel.EINVAL
+    assert kernel.shared_memory_create(most, made) == 0
+    assert kernel.shared_memory_close(made.target) == 0
+
+
 @pytest.mark.parametrize("who", ["user", "kernel", "copy_in"])
 def test_what_one_writes_the_other_sees(vas, other, memory, who):
     """At different addresses and offsets, with one frame for a page."""
