@@ -9,35 +9,29 @@ int frames_share(paddr_t start, size_t count)
 {
     struct frame *head = frame_record(start);
     const struct frame *end = head + count;
-    const struct frame *at = head;
 
-    do {
+    for (const struct frame *at = head; at < end; at += BIT(at->order)) {
         if (at->used == UINT16_MAX) {
             return -EOVERFLOW;
         }
-        at += BIT(at->order);
-    } while (at < end);
-    do {
-        head->used++;
-        head += BIT(head->order);
-    } while (head < end);
+    }
+    for (struct frame *at = head; at < end; at += BIT(at->order)) {
+        at->used++;
+    }
     return 0;
 }
 
 bool frames_are_shared(paddr_t start, size_t count)
 {
-    const struct frame *at = frame_of(start);
-    const struct frame *end;
+    const struct frame *head = frame_of(start);
 
-    if (at == NULL) {
+    if (head == NULL) {
         return false;
     }
-    end = at + count;
-    do {
+    for (const struct frame *at = head; at < head + count; at += BIT(at->order)) {
         if (at->purpose == FRAME_PAGE && at->used != 0) {
             return true;
         }
-        at += BIT(at->order);
-    } while (at < end);
+    }
     return false;
 }

@@ -68,10 +68,14 @@ bool frames_singles_release(void)
     return some;
 }
 
-/* What is wrong with releasing [head, head + count); NULL: nothing is. */
-static const char *release_fault(const struct frame *head, size_t count)
+/* What is wrong with releasing these frames; NULL: nothing is. */
+static const char *release_fault(paddr_t start, size_t count)
 {
-    if (head == NULL || count == 0 || count > frame_records.count - frame_index(head)) {
+    const struct frame *head = frame_record(start);
+    uint64_t index = start / PAGE_SIZE - frame_records.first; /* huge when it is below the first */
+
+    if (!is_aligned(start, PAGE_SIZE) || count == 0 ||
+        count > frame_records.count - min_u64(index, frame_records.count)) {
         return "not managed memory";
     }
     if (head->purpose == FRAME_FREE) {
@@ -100,12 +104,12 @@ static inline void retire(struct frame *head, size_t count, enum frame_purpose p
 
 void frames_free(paddr_t start, size_t count)
 {
-    struct frame *head = is_aligned(start, PAGE_SIZE) ? frame_of(start) : NULL;
+    struct frame *head = frame_record(start);
     enum frame_purpose purpose;
     const char *fault;
 
     lock_acquire(&pool.lock);
-    fault = release_fault(head, count);
+    fault = release_fault(start, count);
     if (fault != NULL) {
         panic("frames_free(0x%lx, %zu): %s", start, count, fault);
     }

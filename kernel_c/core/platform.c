@@ -13,7 +13,7 @@ static __attribute__((noinline)) void range_add(struct range *ranges, size_t *co
         panic("device tree: memory range [0x%lx, 0x%lx) wraps, or is one of more than %d",
               range.start, range.end, PLATFORM_RANGES);
     }
-    if (range.start < range.end) {
+    if (range.start != range.end) {
         ranges[(*count)++] = range;
     }
 }
@@ -151,7 +151,7 @@ void platform_each(const struct platform *platform, paddr_t limit, bool only_unm
         paddr_t start = platform->memory[i].start;
         paddr_t end = min_u64(platform->memory[i].end, limit);
 
-        while (start < end) {
+        do {
             struct range hole = next_reserved(platform, start, only_unmapped);
             struct range piece = {align_up(start, PAGE_SIZE),
                                   align_down(min_u64(hole.start, end), PAGE_SIZE)};
@@ -160,7 +160,7 @@ void platform_each(const struct platform *platform, paddr_t limit, bool only_unm
                 each(piece);
             }
             start = hole.end;
-        }
+        } while (start < end);
     }
 }
 

@@ -119,8 +119,8 @@ int shared_memory_map(struct uk_vas *vas, __vaddr_t *vaddr, __sz len, unsigned l
     struct args args = {memory, offset};
 
     if (!shared_memory_is_open(memory) || (order != 0 && order != PAGE_SHIFT) ||
-        !is_aligned(offset, PAGE_SIZE) || offset > shared_memory_size(memory) ||
-        len > shared_memory_size(memory) - offset) {
+        !is_aligned(offset, PAGE_SIZE) ||
+        len > shared_memory_size(memory) - min_u64(offset, shared_memory_size(memory))) {
         return -EINVAL;
     }
     flags = (flags & ~(unsigned long)UK_VMA_MAP_UNINITIALIZED) | UK_VMA_MAP_SIZE_4KB;

@@ -133,7 +133,8 @@ def test_it_holds_no_object(behind):
     kernel, records = behind.kernel, behind.kernel.variable("frame_records")
     records.at[records.count].purpose = kernel.FRAME_OBJECT
     cache = kernel.variable("cache")
-    kernel.memory.write(KERNEL_BASE + behind.pa, cache.address.to_bytes(8, "little"))
+    slab = cache.address.to_bytes(8, "little") + bytes(56) + bytes([1]) * 64  # one object, and none is free
+    kernel.memory.write(KERNEL_BASE + behind.pa, slab)
     assert not kernel.shared_memory_is_open(KERNEL_BASE + behind.pa + 64)
 
 
