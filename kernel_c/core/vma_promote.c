@@ -13,13 +13,11 @@ static paddr_t own_page(const struct uk_vma *vma, __vaddr_t vaddr)
     unsigned level;
     __pte_t pte = vmm_arch_page_at(vma->vas->pt, vaddr, &level);
     paddr_t pa = PT_Lx_PTE_PADDR(pte, level);
-    const struct frame *frame;
+    const struct frame *frame = pte == 0 || level != PAGE_LEVEL ? NULL : frame_of(pa);
 
-    if (pte == 0 || level != PAGE_LEVEL) {
-        return 0;
-    }
-    frame = frame_record(pa);
-    return frame->purpose == FRAME_PAGE && frame->order == 0 && frame->used == 0 ? pa : 0;
+    return frame != NULL && frame->purpose == FRAME_PAGE && frame->order == 0 && frame->used == 0
+               ? pa
+               : 0;
 }
 
 /* Where the pages are: *first; *run: they are one block already. False: some are missing. */
