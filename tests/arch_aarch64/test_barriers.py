@@ -267,6 +267,32 @@ def test_property_changes_keep_to_the_architecture(stage, before, after):
         assert {event.asid for event in trace.named("tlbi")} == {asid_of(vmm, space)}
 
 
+@pytest.mark.parametrize("size", [PAGE, BLOCK_2M], ids=["pages", "blocks"])
+@pytest.mark.parametrize("change", ["RO", "NO_ACCESS", "unmap"])
+def test_as_many_entries_as_are_listed_are_invalidated_one_by_one(stage, change, size):
+    """The last of them too."""
+    vmm, space = stage
+    kernel, context, length = vmm.kernel, space.vas.pt, 32 * size
+    assert kernel.vmm_arch_map(context, vmm.props["RW"], BLOCK_2M, (1 << 40) + size, length) == 0
+    if change == "unmap":
+        trace = traced(vmm, kernel.vmm_arch_unmap, context, BLOCK_2M, length)
+    else:
+        trace = traced(vmm, kernel.vmm_arch_protect, context, vmm.props[change], BLOCK_2M, length)
+    assert [event.va for event in trace.named("tlbi")] == list(range(BLOCK_2M, BLOCK_2M + length, size))
+
+
+def test_as_many_empty_tables_as_are_listed_are_invalidated_one_by_one(stage):
+    """None of them had a valid entry: an address in each, with what leads to it."""
+    vmm, space = stage
+    kernel, context, tables = vmm.kernel, space.vas.pt, range(BLOCK_2M, 33 * BLOCK_2M, BLOCK_2M)
+    for va in tables:
+        assert kernel.vmm_arch_map(context, kernel.AS_REGION_NO_ACCESS, va, 1 << 40, PAGE) == 0
+    trace = traced(vmm, kernel.vmm_arch_unmap, context, BLOCK_2M, 32 * BLOCK_2M)
+    assert [(event.name, event.va & -BLOCK_2M) for event in trace.named("tlbi")] == [
+        ("tlbi vae1is", va) for va in tables
+    ]
+
+
 def test_many_property_changes_are_invalidated_by_asid(stage):
     """The same threshold as for regions that go."""
     vmm, space = stage

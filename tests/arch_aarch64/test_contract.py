@@ -153,7 +153,7 @@ def test_a_whole_half_is_a_range(vmm, context, half):
     assert kernel.vmm_arch_range_valid(where, low, size)
     assert not kernel.vmm_arch_range_valid(where, low, size + 1)
     assert not kernel.vmm_arch_range_valid(where, low - 1, size)
-    assert kernel.vmm_arch_va_valid(low, size) == (half == "user")
+    assert [kernel.vmm_arch_va_valid(low, each) for each in (size, size + 1)] == [half == "user", False]
     if half == "kernel":
         assert kernel.vmm_arch_map(target, vmm.props["RO"], low, 1 << 40, size) == 0
     assert kernel.vmm_arch_protect(target, vmm.props["RW"], low, size) == 0
@@ -323,6 +323,8 @@ def test_kernel_memory_is_known(kernel):
     for write in (False, True):
         assert kernel.vmm_arch_kernel_access(data, PAGE, write)
         assert kernel.vmm_arch_kernel_access(ram, kernel.machine.memory.size >> 10, write)
+        assert kernel.vmm_arch_kernel_access(ram + kernel.machine.memory.size - 8, 8, write)
+        assert not kernel.vmm_arch_kernel_access(ram + kernel.machine.memory.size - 8, 9, write)
         assert kernel.vmm_arch_kernel_access(text, 64, write) != write
         assert kernel.vmm_arch_kernel_access(constant, 8, write) != write
         assert not kernel.vmm_arch_kernel_access(data, 0, write)

@@ -52,7 +52,7 @@ static int validate(const struct uk_pagetable *context, vaddr_t va, size_t len)
     return 0;
 }
 
-size_t vmm_arch_boundary(size_t len)
+__attribute__((noinline)) size_t vmm_arch_boundary(size_t len)
 {
     if (len >= pte_size(PTE_LEVEL_LARGEST)) {
         return pte_size(PTE_LEVEL_LARGEST);

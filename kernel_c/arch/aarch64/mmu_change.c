@@ -107,7 +107,8 @@ __attribute__((noinline)) pte_t *mmu_cut_ends(struct uk_pagetable *context, vadd
 {
     pte_t *first = leaf_entry(context, va, level);
 
-    if (*level == PTE_LEVEL_LAST && (va ^ (end - PAGE_SIZE)) < pte_size(PTE_LEVEL_LAST - 1)) {
+    if (*level == PTE_LEVEL_LAST &&
+        (va ^ (end - PAGE_SIZE)) >> pte_shift(PTE_LEVEL_LAST - 1) == 0) {
         return first; /* one table of pages holds it all */
     }
     return cut_blocks(context, va, end, level);
