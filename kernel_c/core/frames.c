@@ -87,7 +87,7 @@ static struct frame *run_take(size_t blocks)
     size_t found = 0;
 
     frames_singles_release();
-    for (uint64_t index = start; index < frame_records.count; index += MAX_BLOCK) {
+    for (uint64_t index = start; index + MAX_BLOCK <= frame_records.count; index += MAX_BLOCK) {
         const struct frame *head = &frame_records.at[index];
         bool whole = head->purpose == FRAME_FREE && head->order == FRAME_MAX_ORDER;
 
@@ -138,7 +138,7 @@ static struct frame *take_trimmed(size_t count, unsigned align_order, enum frame
 {
     unsigned order = (unsigned)max_size(log2_ceil(count), align_order);
     size_t blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK;
-    struct frame *head = blocks > 1 ? run_take(blocks) : block_take_merged(order);
+    struct frame *head = blocks == 1 ? block_take_merged(order) : run_take(blocks);
 
     if (head == NULL) {
         return NULL;
@@ -146,7 +146,7 @@ static struct frame *take_trimmed(size_t count, unsigned align_order, enum frame
     for (size_t block = 0; block + 1 < blocks; block++) {
         block_use(&head[block * MAX_BLOCK], FRAME_MAX_ORDER, purpose, 0);
     }
-    if (blocks > 1) {
+    if (blocks != 1) {
         order = FRAME_MAX_ORDER;
     }
     block_trim(head + (blocks - 1) * MAX_BLOCK, order, count - (blocks - 1) * MAX_BLOCK, purpose);

@@ -56,7 +56,7 @@ static void blocks_carve(struct frame *start, struct frame *end)
 {
     struct frame *frame = start;
 
-    while (frame < end) {
+    do {
         struct frame *block = block_of(frame);
         struct frame *behind = block + BIT(block->order);
         struct frame *from = block < start ? block : start;
@@ -66,7 +66,7 @@ static void blocks_carve(struct frame *start, struct frame *end)
         frames_range_release(from, (size_t)(start - from));
         frames_range_release(end, (size_t)(to - end));
         frame = behind;
-    }
+    } while (frame < end);
 }
 
 bool frames_claim(paddr_t start, size_t count)

@@ -133,6 +133,14 @@ def test_everything_can_be_had_and_given_back(small_kernel):
     assert free_blocks(kernel) == before
 
 
+def test_the_largest_alignment_is_that_of_the_largest_block(kernel):
+    """1G, for any number of frames."""
+    start = kernel.frames_alloc(3, kernel.FRAME_MAX_ORDER, kernel.FRAME_REGION)
+    assert start
+    assert start % BLOCK_1G == 0
+    assert kernel.frames_alloc(3, kernel.FRAME_MAX_ORDER + 1, kernel.FRAME_REGION) == 0
+
+
 @pytest.fixture(scope="module")
 def booted_wide_kernel(kernel_elf):
     """Four whole 1G blocks of free memory."""

@@ -191,18 +191,21 @@ def test_pages_that_are_released_merge(small_kernel, order):
     assert not any((start ^ (PAGE << each), each) in listed for start, each in listed if each < MAX_ORDER)
 
 
+@pytest.mark.parametrize("how", ["frames_free", "frames_free_pages"])
 @pytest.mark.parametrize("parts", [1, 2])
-def test_the_largest_block_comes_back(kernel, parts):
+def test_the_largest_block_comes_back(kernel, parts, how):
     """As a whole or in its halves: it is merged with no other like it."""
     before, order = free_blocks(kernel), MAX_ORDER - (parts - 1)
     with without_filling(kernel):
-        heads = [
-            kernel.frame_of(kernel.frames_alloc(1 << order, order, kernel.FRAME_PAGE)) for _ in range(parts)
-        ]
+        starts = [kernel.frames_alloc(1 << order, order, kernel.FRAME_PAGE) for _ in range(parts)]
         assert free_blocks(kernel) != before
-        for head in heads:
+        for start in starts:
+            head = kernel.frame_of(start)
             end = int(head) + (kernel.sizeof("struct frame") << order)
-            assert int(kernel.frames_free_pages(head, end)) == end
+            if how == "frames_free":
+                kernel.frames_free(start, 1 << order)
+            else:
+                assert int(kernel.frames_free_pages(head, end)) == end
     assert free_blocks(kernel) == before
     assert kernel.frames_check()
 

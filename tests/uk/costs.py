@@ -94,8 +94,11 @@ def copies(kernel):
 
 def frames(kernel):
     """Frames of every number and alignment, some of them at an address, and back."""
-    random, there = Random(3), []
-    for _ in range(200):
+    random, there, end = Random(3), [], kernel.machine.memory.end
+    for number in range(200):
+        at, count = end - random.randint(64, 4096) * PAGE, random.choice([1, 2, 3, 8, 64])
+        if number % 4 == 0 and kernel.frames_run(at, count, True) >= count and kernel.frames_claim(at, count):
+            there += [(at + page * PAGE, 1) for page in range(count)]
         if there and random.randrange(2):
             kernel.frames_free(*there.pop(random.randrange(len(there))))
             continue

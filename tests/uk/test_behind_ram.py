@@ -164,6 +164,19 @@ def test_free_frames_do_not_merge_with_it(small_kernel, how):
     assert records.at[records.count - 1].order == 0
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_the_first_record_may_be_that_of_a_block(small_kernel, frames):
+    """Whatever lies before it has been forgotten."""
+    kernel, records = small_kernel, small_kernel.variable("frame_records")
+    pa = kernel.frames_alloc(frames, 1, kernel.FRAME_PAGE)
+    before = pa // PAGE - records.first
+    at = int(records.at) + before * kernel.sizeof("struct frame")
+    kernel.memory.write(records.address, at.to_bytes(8, "little"))  # frame_records.at
+    records.first += before
+    records.count -= before
+    assert kernel.frames_run(pa + (frames - 1) * PAGE, 1, False) == 1
+
+
 def test_new_page_tables_are_made_as_ever(small_kernel, pt):
     """Their frames are the allocator's."""
     Behind(small_kernel, PAGE)

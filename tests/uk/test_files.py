@@ -65,7 +65,17 @@ def test_longest_path(kernel, files):
         assert kernel.file_open(longest + "c", kernel.FILE_READ) == -kernel.ENAMETOOLONG
         assert kernel.file_unlink("/x" + longest) == -kernel.ENAMETOOLONG
         assert kernel.file_unlink(longest) == 0
-    assert kernel.file_open("/" + "n" * 5000, kernel.FILE_READ) == -kernel.ENAMETOOLONG
+    for last in (
+        "/" + "n" * 5000,
+        "/a" * 128,
+        "/a" * 125 + "/bb/cc",
+        "/a" * 125 + "/bb/.c",
+        "/a" * 127 + "/.",
+    ):
+        too_long = not last.endswith("/.")
+        assert kernel.file_open(last, kernel.FILE_READ) == -(
+            kernel.ENAMETOOLONG if too_long else kernel.ENOENT
+        )
 
 
 def test_flags_say_whether_the_file_may_or_must_be_there(kernel, files):
@@ -119,6 +129,10 @@ def test_the_lowest_free_descriptor_is_used(kernel, files):
     fds = [3, *(files.open("/f") for _ in range(kernel.FILE_OPEN_MAX - 1))]
     assert fds == list(range(3, 3 + kernel.FILE_OPEN_MAX))
     assert kernel.file_open("/new", kernel.FILE_RW | kernel.FILE_CREATE) == -kernel.EMFILE
+    assert [files.write(fds[-1], each) for each in (b"the ", b"last")] == [4, 4]
+    assert kernel.file_seek(fds[-1], 0) == 0
+    assert files.read(fds[-1], 9) == b"the last"
+    assert [kernel.file_close(fds[-1]), files.open("/f")] == [0, fds[-1]]
     assert kernel.file_close(20) == 0
     assert kernel.file_close(10) == 0
     assert kernel.file_open("/new", kernel.FILE_RW) == -kernel.ENOENT
