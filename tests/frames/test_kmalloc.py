@@ -58,6 +58,17 @@ def test_an_object_may_fill_a_frame(small_kernel):
     assert first != second
 
 
+def test_behind_the_last_object_of_a_frame_there_is_none(small_kernel):
+    """Though there is room for a part of one."""
+    cache = small_kernel.new("struct object_cache")
+    small_kernel.object_cache_init(cache, "three", 1024)
+    first = int(small_kernel.object_alloc(cache))
+    assert small_kernel.object_is_live(cache, first)
+    assert not small_kernel.object_is_live(cache, first + 3 * 1024)
+    with pytest.raises(GuestPanic, match="not a live object of this cache"):
+        small_kernel.object_free(cache, first + 3 * 1024)
+
+
 @pytest.mark.parametrize("size", [32, 64, 1024])
 def test_a_frame_is_full_of_objects(heap, size):
     """Another one is taken only when there is no room left."""

@@ -73,6 +73,15 @@ def test_write_in_one_is_not_seen_in_the_other(parent, who, writer):
     assert parent.is_sound()
 
 
+def test_copy_in_up_to_the_end_of_a_page_copies_no_other(parent):
+    """The page behind stays shared."""
+    copy = parent.clone()
+    kernel, data = parent.kernel, parent.kernel.buffer(bytes(16))
+    kernel.vmm_address_space_copy_in(copy.space, data, page(1) - 16, 16)
+    shared = [pa for pa, count in references(parent, copy).items() if count == 2]
+    assert shared == [parent.pa(page(1)), parent.pa(page(2))]
+
+
 def test_copy_is_a_copy_of_all_of_the_page(parent):
     """Not only of what is written next."""
     pattern = bytes(range(256)) * 16

@@ -124,6 +124,13 @@ def test_pages_that_are_skipped_are_holes(page_map):
     assert [bool(page_map.entry(AT + n * PAGE)) for n in range(6)] == [True, False] * 3
     assert page_map.unmap(AT, 6) == 0
     assert page_map.mapx(AT, 6, mapper=lambda va, level, pte: SKIP) == 0
+    page_map.seen.clear()
+    assert page_map.mapx(AT, 1024, pa=0x4000_0000, mapper=lambda va, level, pte: SKIP) == 0
+    assert [(va, level) for va, level, _ in page_map.seen] == [(AT, 1), (AT + LARGE, 1)]
+    answers = iter([TOO_BIG, *[SKIP] * 600])
+    page_map.seen.clear()
+    assert page_map.mapx(AT, 512, pa=0x4000_0000, mapper=lambda va, level, pte: next(answers)) == 0
+    assert [level for _, level, _ in page_map.seen] == [1, *[0] * 512]
     assert free(page_map.kernel) == before
 
 

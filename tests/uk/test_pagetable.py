@@ -53,6 +53,28 @@ def test_new_frames_are_mapped_and_go_back(small_kernel, pt):
     assert free(small_kernel) == before
 
 
+@pytest.mark.parametrize("flags", [0, KEEP_PTES])
+def test_what_lies_behind_a_range_is_none_of_it(small_kernel, pt, flags):
+    """Whatever its size; it stays when the pages before it go."""
+    for va, level in ((AT + LARGE - 3 * PAGE, 0), (AT + LARGE - PAGE, 0), (AT + LARGE, 1)):
+        assert small_kernel.ukplat_page_map(pt, va, ANY, 1, RW, size_flag(level)) == 0
+    last, before = (walk(small_kernel, pt, va) for va in (AT + LARGE - PAGE, AT + LARGE))
+    assert small_kernel.ukplat_page_unmap(pt, AT + LARGE - 3 * PAGE, 2, flags) == 0  # a page, and a hole
+    assert small_kernel.ukplat_page_unmap(pt, AT + LARGE, 0, FORCE) == 0
+    assert walk(small_kernel, pt, AT + LARGE - PAGE) == last
+    assert small_kernel.ukplat_page_set_attr(pt, AT + LARGE - PAGE, 1, R, 0) == 0
+    assert small_kernel.ukplat_page_unmap(pt, AT + LARGE - PAGE, 1, flags) == 0
+    assert walk(small_kernel, pt, AT + LARGE) == before
+
+
+def test_a_walk_may_end_at_the_root(small_kernel, pt):
+    """Its level is the last there is, though no page has it."""
+    root = small_kernel.tables(half="ttbr0").regime.start_level
+    level = small_kernel.new("unsigned int", 3)
+    assert small_kernel.ukplat_pt_walk(pt, AT, level, None, None) == 0
+    assert level.target == 3 - root
+
+
 def test_a_given_range_takes_the_largest_pages_unless_forced(small_kernel, pt):
     """2M where both sides are aligned; with FORCE_SIZE the size asked for, or EINVAL."""
     base = 0x4000_0000
