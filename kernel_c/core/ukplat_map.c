@@ -25,9 +25,9 @@ static unsigned level_for(const struct mapping *op, __vaddr_t vaddr)
     __paddr_t paddr = op->paddr == __PADDR_ANY ? 0 : op->paddr + (vaddr - op->pages.vaddr);
     unsigned level = op->largest;
 
-    while (
-        !op->pages.forced && level > PAGE_LEVEL &&
-        (!PAGE_Lx_ALIGNED(vaddr | paddr, level) || PAGE_Lx_SIZE(level) > op->pages.end - vaddr)) {
+    while (!op->pages.forced && level > PAGE_LEVEL &&
+           (!PAGE_Lx_ALIGNED(vaddr | paddr, level) ||
+            (op->pages.end - vaddr) >> PAGE_Lx_SHIFT(level) == 0)) {
         level--;
     }
     return level;

@@ -39,7 +39,7 @@ static unsigned largest_level(__vaddr_t vaddr, __vaddr_t end)
     unsigned level = PT_MAP_LEVEL_MAX;
 
     while (level > PAGE_LEVEL &&
-           (!PAGE_Lx_ALIGNED(vaddr, level) || PAGE_Lx_SIZE(level) > end - vaddr)) {
+           (!PAGE_Lx_ALIGNED(vaddr, level) || (end - vaddr) >> PAGE_Lx_SHIFT(level) == 0)) {
         level--;
     }
     return level;
@@ -281,7 +281,7 @@ static void sync_code(const struct uk_vma *vma)
     paddr_t start = 0;
     paddr_t end = 0;
 
-    while (vaddr < vma->end) {
+    do {
         unsigned level;
         __pte_t pte = vmm_arch_page_at(vma->vas->pt, vaddr, &level);
         paddr_t pa = PT_Lx_PTE_PADDR(pte, level);
@@ -294,7 +294,7 @@ static void sync_code(const struct uk_vma *vma)
             end = pa + PAGE_Lx_SIZE(level);
         }
         vaddr = PAGE_Lx_ALIGN_DOWN(vaddr, level) + PAGE_Lx_SIZE(level);
-    }
+    } while (vaddr < vma->end);
     sync_run(start, end);
 }
 

@@ -84,7 +84,7 @@ int vma_promote(struct uk_vma *vma, __vaddr_t vaddr, __sz len)
     }
     vma_frames_lock(vma);
     vaddr = PAGE_Lx_ALIGN_UP(vaddr, PAGE_LARGE_LEVEL);
-    while (status == 0 && end - min_u64(vaddr, end) >= PAGE_LARGE_SIZE) {
+    while (status == 0 && (end - min_u64(vaddr, end)) >> PAGE_LARGE_SHIFT != 0) {
         status = promote(vma, vaddr);
         vaddr += PAGE_LARGE_SIZE;
     }

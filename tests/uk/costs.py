@@ -20,6 +20,7 @@ from tests.uk.driver import (
     POPULATE,
     REPLACE,
     RW,
+    RX,
     SIZE_4K,
     STRICT,
     USER_BASE,
@@ -64,6 +65,24 @@ def holes(kernel):
             there.append((vas.map("rsvd", size, name=number % 2), size))
 
 
+def grid(kernel):
+    """VMAs at equal distances, in any order: looked for at their ends, the holes filled, and unmapped."""
+    vas, random = user_vas(kernel), Random(5)
+    places = list(range(0, 3 * WINDOW, 3))
+    vas.map("rsvd", PAGE, at=USER_BASE - PAGE)
+    for number in random.sample(places, len(places)):
+        vas.map("rsvd", PAGE, at=USER_BASE + number * PAGE)
+        for end in (number, number + 1, number + 3):
+            vas.call("uk_vma_find", vas.vas, USER_BASE + end * PAGE)
+    for pages in (2, 2, 1, 1, 3, 2):
+        vas.map("rsvd", pages * PAGE, name=pages % 2)
+    vas.stack(PAGE, at=USER_BASE + (3 * WINDOW + 10) * PAGE)
+    vas.stack(PAGE, at=USER_BASE + (3 * WINDOW + 16) * PAGE)
+    for number in random.sample(places, len(places) // 2):
+        vas.do_unmap(USER_BASE + number * PAGE, PAGE)
+        vas.do_advise(USER_BASE + number * PAGE, 2 * PAGE, DONTNEED)
+
+
 def faults(kernel):
     """Pages that come one by one, with neighbours, in blocks, and all at once."""
     vas = user_vas(kernel)
@@ -90,6 +109,8 @@ def copies(kernel):
     copy.unmap(at + PAGE, 3 * PAGE)
     copy.destroy()
     vas.store(at + 700 * PAGE, 1)
+    vas.set_attr(at, PAGE, RX)
+    vas.set_attr(at, 2 * LARGE, RX)
 
 
 def frames(kernel):
@@ -172,7 +193,7 @@ def files(kernel):
 
 SEQUENCES = {
     each.__name__: each
-    for each in (areas, holes, faults, copies, frames, objects, strings, by_hand, regions, files)
+    for each in (areas, holes, grid, faults, copies, frames, objects, strings, by_hand, regions, files)
 }
 
 

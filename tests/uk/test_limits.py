@@ -218,6 +218,16 @@ def test_fault_beyond_the_limit_is_refused(vas, who):
     assert vas.write(VA, 1, who)
 
 
+def test_pages_of_files_count_against_the_limit(vas):
+    """Exactly so many; each is a copy of the VMA's own."""
+    kernel, data = vas.kernel, vas.kernel.buffer(bytes(3 * PAGE))
+    fd = kernel.file_open("/f", kernel.FILE_RW | kernel.FILE_CREATE)
+    assert kernel.file_write(fd, data, 3 * PAGE) == 3 * PAGE
+    vas.limit(resident=now(vas, "resident") + 2)
+    assert vas.do_file(3 * PAGE, RW, fd, 0, at=VA) == ("OK", VA)
+    assert [vas.load(VA + page * PAGE) for page in range(3)] == [0, 0, None]
+
+
 @pytest.mark.parametrize("pages", [1, 4, 512])
 @pytest.mark.parametrize("room", [0, 1, 3])
 def test_population_beyond_the_limit_undoes_itself(vas, pages, room):

@@ -11,6 +11,8 @@ from tests.uk.driver import (
     GROWS_UP,
     GUARD_ABOVE,
     GUARD_BELOW,
+    KERNEL_WINDOW,
+    KERNEL_WINDOW_END,
     POPULATE,
     REPLACE,
     RW,
@@ -29,6 +31,25 @@ def test_stack_lies_between_its_guards(vas):
     [stack] = vas.layout()
     assert va == USER_BASE + GUARD_BELOW
     assert stack == (va - GUARD_BELOW, va + LEN + GUARD_ABOVE, "stack", RW)
+
+
+def test_a_stack_may_be_all_of_a_vas(kernel_vas):
+    """With its guards; nothing else has room then."""
+    whole = KERNEL_WINDOW_END - KERNEL_WINDOW
+    status, va = kernel_vas.do_stack(whole - GUARD_BELOW - GUARD_ABOVE, at=KERNEL_WINDOW)
+    assert (status, va) == ("OK", KERNEL_WINDOW + GUARD_BELOW)
+    assert kernel_vas.do_map("rsvd", PAGE)[0] == "ENOMEM"
+    kernel_vas.unmap(KERNEL_WINDOW, whole)
+    assert kernel_vas.map("rsvd", whole, at=KERNEL_WINDOW) == KERNEL_WINDOW
+
+
+def test_a_stack_fits_between_its_neighbours(vas):
+    """Exactly, guards and all; at the end of the VAS as well."""
+    size = LEN + GUARD_BELOW + GUARD_ABOVE
+    for at in (USER_BASE, USER_BASE + size + PAGE):
+        vas.map("rsvd", PAGE, at=at)
+    assert vas.do_stack(LEN, at=USER_BASE + PAGE) == ("OK", USER_BASE + PAGE + GUARD_BELOW)
+    assert vas.do_stack(LEN, at=vas.end - size) == ("OK", vas.end - size + GUARD_BELOW)
 
 
 @pytest.mark.parametrize("access", ["r", "w"])

@@ -70,7 +70,7 @@ static void map_link(struct map_op *op, pte_t *entry, unsigned level, vaddr_t va
 static void map_commit(struct map_op *op, pte_t *table, unsigned level, vaddr_t va, vaddr_t end,
                        paddr_t pa, bool live)
 {
-    int made = 0;
+    unsigned made = 0;
 
     for (vaddr_t next; va != end; pa += next - va, va = next) {
         pte_t *entry = &table[pte_index(va, level)];
@@ -87,7 +87,7 @@ static void map_commit(struct map_op *op, pte_t *table, unsigned level, vaddr_t 
         }
         made++;
     }
-    (void)walk_count(table, made);
+    walk_count_made(table, made);
 }
 
 int mmu_map(struct uk_pagetable *context, vaddr_t va, vaddr_t end, paddr_t pa, pte_t attributes,

@@ -53,7 +53,7 @@ static int share_range(pte_t *to, const pte_t *from, unsigned level, vaddr_t va,
                        bool owned)
 {
     int status = 0;
-    int made = 0;
+    unsigned made = 0;
 
     for (vaddr_t next; status == 0 && va != end; va = next) {
         unsigned index = pte_index(va, level);
@@ -65,9 +65,9 @@ static int share_range(pte_t *to, const pte_t *from, unsigned level, vaddr_t va,
         } else if (from[index] != 0) {
             status = share_leaf(&to[index], from[index], level, owned);
         }
-        made += (to[index] != 0) - was_there;
+        made += !was_there && to[index] != 0;
     }
-    walk_count(to, made);
+    walk_count_made(to, made);
     return status;
 }
 

@@ -9,7 +9,7 @@
 static bool take_over(pte_t *to, pte_t *from, unsigned level, vaddr_t va, vaddr_t end)
 {
     bool all = true;
-    int moved = 0;
+    unsigned moved = 0;
 
     for (vaddr_t next; va != end; va = next) {
         unsigned index = pte_index(va, level);
@@ -26,8 +26,8 @@ static bool take_over(pte_t *to, pte_t *from, unsigned level, vaddr_t va, vaddr_
             all &= entry == 0;
         }
     }
-    (void)walk_count(to, moved);
-    (void)walk_count(from, -moved);
+    walk_count_made(to, moved);
+    (void)walk_count_broken(from, moved);
     return all;
 }
 

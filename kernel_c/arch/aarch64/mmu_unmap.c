@@ -78,9 +78,9 @@ static inline void leaf_break(struct unmap_op *op, pte_t *entry, vaddr_t va)
 }
 
 /* The pages of [va, end), entries of one table; how many there were. */
-static inline int unmap_pages(struct unmap_op *op, pte_t *entry, vaddr_t va, vaddr_t end)
+static inline unsigned unmap_pages(struct unmap_op *op, pte_t *entry, vaddr_t va, vaddr_t end)
 {
-    int broken = 0;
+    unsigned broken = 0;
 
     for (; va != end; va += PAGE_SIZE, entry++) {
         if (*entry != 0) {
@@ -113,7 +113,7 @@ static __attribute__((noinline)) void unlink_empty(struct tlb_gather *gather, va
         level--;
         entry = walk_down(context, va, &level);
         table_unlink(gather, entry);
-        empty = walk_count(entry, -1) && level > context_root_level(context);
+        empty = walk_count_broken(entry, 1) && level > context_root_level(context);
     }
 }
 
@@ -123,7 +123,7 @@ static inline vaddr_t unmap_some(struct unmap_op *op, pte_t *entry, unsigned lev
 {
     vaddr_t next = walk_step(va, end, level == PTE_LEVEL_LAST ? level - 1 : level);
     unsigned before = op->gather->count;
-    int broken = 0;
+    unsigned broken = 0;
 
     if (level == PTE_LEVEL_LAST) {
         broken = unmap_pages(op, entry, va, next);
@@ -132,7 +132,7 @@ static inline vaddr_t unmap_some(struct unmap_op *op, pte_t *entry, unsigned lev
         leaf_break(op, entry, va);
         broken = 1;
     }
-    if (walk_count(entry, -broken)) {
+    if (walk_count_broken(entry, broken)) {
         unlink_empty(op->gather, va, level, before);
     }
     return next;

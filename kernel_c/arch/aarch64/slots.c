@@ -31,7 +31,7 @@ static __attribute__((noinline)) pte_t *tables_above(pte_t *table, vaddr_t va, u
         }
         level--;
         pte_make(&above[pte_index(va, level)], pte_table(table_address(table)));
-        (void)walk_count(above, 1);
+        walk_count_made(above, 1);
         table = above;
     }
     return table;
@@ -42,7 +42,7 @@ static inline void table_hang(pte_t *entry, const pte_t *table)
 {
     dsb_ishst();
     pte_make(entry, pte_table(table_address(table)));
-    (void)walk_count(entry, 1);
+    walk_count_made(entry, 1);
 }
 
 /* Hang a new table under an empty entry; *slot is the one of this index in it. */
@@ -80,9 +80,10 @@ int vmm_arch_slot(void *ctx, vaddr_t va, unsigned level, __pte_t **slot)
 {
     unsigned wanted = arm_level(level);
     unsigned at = wanted;
-    pte_t *entry = walk_down(ctx, va, &at);
+    pte_t *entry;
 
     ASSERT(level <= PT_MAP_LEVEL_MAX);
+    entry = walk_down(ctx, va, &at);
     if (*entry != 0) {
         return -EEXIST;
     }
@@ -109,7 +110,7 @@ void vmm_arch_slots_fill(__pte_t *slots, size_t count, paddr_t pa, __pte_t pte, 
 {
     pte_t leaf = pte_leaf(pa, pte & ~(PTE_ADDRESS | PTE_TABLE), arm_level(level));
 
-    (void)walk_count(slots, (int)count);
+    walk_count_made(slots, (unsigned)count);
     pte_make(slots, leaf);
     while (--count != 0) {
         leaf += PAGE_Lx_SIZE(level);

@@ -55,12 +55,12 @@ int ukarch_pte_read(__vaddr_t pt_vaddr, unsigned int lvl, unsigned int idx, __pt
 int ukarch_pte_write(__vaddr_t pt_vaddr, unsigned int lvl, unsigned int idx, __pte_t pte)
 {
     pte_t *entry = entry_at(pt_vaddr, lvl, idx);
-    int made;
+    bool was_there;
 
     if (entry == NULL) {
         return -EINVAL;
     }
-    made = (pte != 0) - (*entry != 0);
+    was_there = *entry != 0;
     if (!pte_is_valid(*entry)) {
         pte_make(entry, pte);
     } else if (!pte_is_valid(pte)) {
@@ -70,7 +70,8 @@ int ukarch_pte_write(__vaddr_t pt_vaddr, unsigned int lvl, unsigned int idx, __p
     } else {
         return -EINVAL;
     }
-    walk_count((const pte_t *)pt_vaddr, made);
+    (void)walk_count_broken((const pte_t *)pt_vaddr, was_there);
+    walk_count_made((const pte_t *)pt_vaddr, pte != 0);
     return 0;
 }
 

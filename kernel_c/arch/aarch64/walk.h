@@ -74,18 +74,29 @@ static inline vaddr_t walk_step(vaddr_t va, vaddr_t end, unsigned level)
 }
 
 /*
- * The frame of a table, of which this is any entry, keeps count of descriptors that are not zero.
- * True: there are none left.
+ * The frame of a table, of which this is any entry, keeps count of descriptors that are not zero:
+ * so many more.
  */
-static inline bool walk_count(const pte_t *entry, int entries)
+static inline void walk_count_made(const pte_t *entry, unsigned made)
+{
+    struct frame *frame = table_frame(entry);
+
+    if (frame != NULL) {
+        frame->used = (uint16_t)(frame->used + made);
+        ASSERT(frame->used <= PTE_ENTRIES);
+    }
+}
+
+/* So many less. True: there are none left. */
+static inline bool walk_count_broken(const pte_t *entry, unsigned broken)
 {
     struct frame *frame = table_frame(entry);
 
     if (frame == NULL) {
         return false;
     }
-    frame->used = (uint16_t)(frame->used + entries);
-    ASSERT(frame->used <= PTE_ENTRIES);
+    ASSERT(frame->used >= broken);
+    frame->used = (uint16_t)(frame->used - broken);
     return frame->used == 0;
 }
 

@@ -106,7 +106,7 @@ void vmm_arch_sync_code(paddr_t pa, size_t len);
 /* True when descriptors can hold the addresses of all pages of [pa, pa + len), at least one. */
 static inline bool vmm_arch_pa_valid(paddr_t pa, size_t len)
 {
-    return len <= PT_PADDR_END - (pa < PT_PADDR_END ? pa : PT_PADDR_END);
+    return (pa | (len - 1) | (pa + len - 1)) < PT_PADDR_END;
 }
 
 /* The descriptor, without address, of memory of these attributes (PAGE_ATTR_*); 0: impossible. */
