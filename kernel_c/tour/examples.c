@@ -27,14 +27,14 @@ static __sz present(__vaddr_t vaddr, __sz len)
     __vaddr_t end = vaddr + len;
     __sz found = 0;
 
-    while (vaddr < end) {
+    do {
         unsigned level = PAGE_LEVEL;
         __pte_t pte = 0;
 
         (void)ukplat_pt_walk(vas->pt, vaddr, &level, NULL, &pte);
         found += PT_Lx_PTE_PRESENT(pte, level) ? PAGE_Lx_SIZE(level) : 0;
         vaddr = PAGE_Lx_ALIGN_DOWN(vaddr, level) + PAGE_Lx_SIZE(level);
-    }
+    } while (vaddr < end);
     return found;
 }
 

@@ -32,6 +32,8 @@ def build_blob(*, version=17):
         "/large": {"#address-cells": 1, "#size-cells": 3},
         "/large/size@1": {"reg": [8, 1, 0, 16]},
         "/odd@1@2": {"number": [1, 2, 3]},
+        "/four": {"#address-cells": 4, "#size-cells": 1},
+        "/four/node": {"reg": [0, 0, 0, 8, 16]},
         "/many": {"#address-cells": 5},
         "/many/node": {"reg": [0, 0, 0, 0, 0, 0]},
         "/none": {"#address-cells": 0, "#size-cells": 0},
@@ -170,7 +172,7 @@ def test_compatible_looks_at_every_string_of_the_list(tree):
 
 
 def test_reg_honours_the_parents_cells(tree):
-    """2 + 2 at the root, 1 + 0 under /cpus, 2 + 1 where the parent says nothing."""
+    """2 + 2 at the root, 1 + 0 under /cpus, 2 + 1 where the parent says nothing; 4 at most."""
     assert tree.numbers("fdt_reg", tree.path("/memory"), 0) == (0x40000000, 0x1_80000000)
     assert tree.numbers("fdt_reg", tree.path("/memory"), 1) == ENOENT
     assert tree.numbers("fdt_reg", tree.path("/memory"), 2**64 - 1) == ENOENT
@@ -178,6 +180,7 @@ def test_reg_honours_the_parents_cells(tree):
     assert tree.numbers("fdt_reg", tree.path("/soc/uart"), 0) == (8, 16)
     assert tree.numbers("fdt_reg", tree.path("/chosen"), 0) == ENOENT
     assert tree.numbers("fdt_reg", tree.path("/pci/fits"), 0) == ((1 << 32) + 8, 16)
+    assert tree.numbers("fdt_reg", tree.path("/four/node"), 0) == (8, 16)
 
 
 def test_reg_gives_what_is_asked_for(tree):
@@ -284,6 +287,26 @@ def test_malformed_headers_are_refused(guest, blob, status):
     assert Tree(guest, blob).status == status
 
 
+@pytest.mark.parametrize(
+    ("blob", "limit"),
+    [
+        (put(BLOB, 4, (1 << 31) - 1), 1 << 32),  # no offset of a node is larger than an int
+        (put(BLOB, 24, 17), None),
+        (put(BLOB, 16, len(BLOB) & -8) + bytes(8), len(BLOB)),
+        (put(put(BLOB, 12, len(BLOB)), 32, 0), None),  # no strings, at the end
+        (put(BLOB, 32, len(BLOB) - struct.unpack(">I", BLOB[12:16])[0]), None),  # up to the end
+    ],
+)
+def test_headers_may_say_as_much_as_there_is(guest, blob, limit):
+    """The last values that make sense."""
+    assert Tree(guest, blob, limit=limit).status == 0
+
+
+def test_a_tree_of_no_such_size_is_refused(guest):
+    """Offsets are ints, whatever the limit."""
+    assert Tree(guest, put(BLOB, 4, 1 << 31), limit=1 << 32).status == EINVAL
+
+
 def test_null_is_no_tree(guest):
     """As x0 is 0 when the boot loader had none."""
     assert guest.signed("fdt_open", guest.alloc(STRUCT_FDT), 0, 2**20) == ENOENT
@@ -333,6 +356,13 @@ def test_structure_may_end_anywhere(guest):
                 address, length = tree.place(node, name) or (end, 0)
                 assert address + length <= end
             todo += tree.children(node)
+
+
+@pytest.mark.parametrize(("cut", "is_there"), [(23, False), (24, True)])
+def test_a_property_may_be_the_last_that_there_is(guest, cut, is_there):
+    """The root's first one is whole after its name of 8 bytes, 12 of its own and 4 of value."""
+    tree = Tree(guest, put(BLOB, 36, cut))
+    assert tree.numbers("fdt_u32", 0, "#address-cells", form="I") == ((2,) if is_there else ENOENT)
 
 
 def test_property_names_end_inside_the_strings_block(guest):

@@ -7,6 +7,7 @@ After a change that is meant: python -m tests.uk.costs
 from __future__ import annotations
 
 import json
+import struct
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -63,6 +64,25 @@ def holes(kernel):
         else:
             size = random.choice([1, 1, 2, 3, 512]) * PAGE
             there.append((vas.map("rsvd", size, name=number % 2), size))
+
+
+def tree(kernel):
+    """Nodes by themselves with holes of a few sizes, inserted both ways, looked for and removed."""
+    random, size = Random(6), kernel.sizeof("struct vma_node")
+    root, nodes = kernel.new("struct vma_tree"), int(kernel.buffer(bytes(128 * size), 64))
+    kernel.vma_tree_init(root)
+    places = [*random.sample(range(1, 300), 112), *range(303, 335, 2)]
+    for number, place in enumerate(places):
+        node = nodes + number * size
+        kernel.write(None, node, struct.pack("<QQ", place, place + 1))
+        if number % 2:
+            kernel.vma_tree_insert(root, node)
+        else:
+            kernel.vma_tree_insert_before(root, node, kernel.vma_tree_lower_bound(root, place))
+        for end in (place, place + 1, max(places[: number + 1]) + 1):
+            kernel.vma_tree_lower_bound(root, end)
+    for number in random.sample(range(128), 64):
+        kernel.vma_tree_remove(root, nodes + number * size)
 
 
 def grid(kernel):
@@ -193,7 +213,7 @@ def files(kernel):
 
 SEQUENCES = {
     each.__name__: each
-    for each in (areas, holes, grid, faults, copies, frames, objects, strings, by_hand, regions, files)
+    for each in (areas, holes, tree, grid, faults, copies, frames, objects, strings, by_hand, regions, files)
 }
 
 
