@@ -281,6 +281,15 @@ def test_as_many_entries_as_are_listed_are_invalidated_one_by_one(stage, change,
     assert [event.va for event in trace.named("tlbi")] == list(range(BLOCK_2M, BLOCK_2M + length, size))
 
 
+def test_as_many_kernel_pages_as_are_listed_are_invalidated_one_by_one(stage):
+    """For all ASIDs."""
+    vmm, _ = stage
+    kernel, va, size = vmm.kernel, 0xFFFF_FFC0_0000_0000, 32 * PAGE
+    assert kernel.vmm_arch_map(None, vmm.props["RW"], va, 1 << 40, size) == 0
+    trace = traced(vmm, kernel.vmm_arch_unmap, None, va, size)
+    assert [event.name for event in trace.named("tlbi")] == ["tlbi vaae1is"] * 32
+
+
 def test_as_many_empty_tables_as_are_listed_are_invalidated_one_by_one(stage):
     """None of them had a valid entry: an address in each, with what leads to it."""
     vmm, space = stage

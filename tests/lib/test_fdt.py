@@ -34,6 +34,8 @@ def build_blob(*, version=17):
         "/odd@1@2": {"number": [1, 2, 3]},
         "/four": {"#address-cells": 4, "#size-cells": 1},
         "/four/node": {"reg": [0, 0, 0, 8, 16]},
+        "/sizes": {"#address-cells": 1, "#size-cells": 4},
+        "/sizes/node": {"reg": [8, 0, 0, 0, 16]},
         "/many": {"#address-cells": 5},
         "/many/node": {"reg": [0, 0, 0, 0, 0, 0]},
         "/none": {"#address-cells": 0, "#size-cells": 0},
@@ -144,7 +146,7 @@ def test_nodes_are_those_of_the_library(tree):
             compare(child, other)
 
     compare(0, fdt.parse_dtb(BLOB).root)
-    assert met == 27
+    assert met == 29
 
 
 def test_paths_match_with_and_without_unit(tree):
@@ -181,6 +183,7 @@ def test_reg_honours_the_parents_cells(tree):
     assert tree.numbers("fdt_reg", tree.path("/chosen"), 0) == ENOENT
     assert tree.numbers("fdt_reg", tree.path("/pci/fits"), 0) == ((1 << 32) + 8, 16)
     assert tree.numbers("fdt_reg", tree.path("/four/node"), 0) == (8, 16)
+    assert tree.numbers("fdt_reg", tree.path("/sizes/node"), 0) == (8, 16)
 
 
 def test_reg_gives_what_is_asked_for(tree):
@@ -287,12 +290,23 @@ def test_malformed_headers_are_refused(guest, blob, status):
     assert Tree(guest, blob).status == status
 
 
+WHOLE = BLOB + bytes(-len(BLOB) % 8)
+
+
+def test_the_last_reservation_may_end_with_the_tree(guest):
+    """Without the zero entry behind it."""
+    blob = put(put(WHOLE, 4, len(WHOLE) + 16), 16, len(WHOLE)) + struct.pack(">2Q", 5, 6)
+    tree = Tree(guest, blob)
+    assert tree.numbers("fdt_reserve_entry", 0) == (5, 6)
+    assert tree.numbers("fdt_reserve_entry", 1) == ENOENT
+
+
 @pytest.mark.parametrize(
     ("blob", "limit"),
     [
         (put(BLOB, 4, (1 << 31) - 1), 1 << 32),  # no offset of a node is larger than an int
         (put(BLOB, 24, 17), None),
-        (put(BLOB, 16, len(BLOB) & -8) + bytes(8), len(BLOB)),
+        (put(put(WHOLE, 4, len(WHOLE)), 16, len(WHOLE)), None),  # no reservation, not even the zero entry
         (put(put(BLOB, 12, len(BLOB)), 32, 0), None),  # no strings, at the end
         (put(BLOB, 32, len(BLOB) - struct.unpack(">I", BLOB[12:16])[0]), None),  # up to the end
     ],

@@ -7,9 +7,10 @@ import pytest
 
 from harness import GuestPanic
 from tests.support.vmm import KERNEL_BASE, PAGE
-from tests.uk.driver import ANY, LARGE, POPULATE, RW, RX, SIZE_2M, R, user_vas
+from tests.uk.driver import ANY, DONTNEED, LARGE, POPULATE, RW, RX, SIZE_2M, R, user_vas
 from tests.uk.test_falloc import Falloc
 from tests.uk.test_pagetable import AT, CLONE_NEW, KEEP_PTES, pt, size_flag
+from tests.uk.test_promote import PROMOTE, scattered
 
 __all__ = ["pt"]
 
@@ -162,6 +163,17 @@ def test_free_frames_do_not_merge_with_it(small_kernel, how):
         kernel.frames_free_pages(records.at[records.count - 1], record)
     assert behind.record == before
     assert records.at[records.count - 1].order == 0
+
+
+def test_a_block_is_not_made_of_it(small_kernel):
+    """Where it was mapped by hand into anonymous memory."""
+    vas = user_vas(small_kernel)
+    at = scattered(vas)
+    behind = Behind(small_kernel, PAGE)
+    vas.advise(at + 300 * PAGE, PAGE, DONTNEED)
+    assert small_kernel.ukplat_page_map(vas.vas.pt, at + 300 * PAGE, behind.pa, 1, RW, 0) == 0
+    vas.advise(at, LARGE, PROMOTE)
+    assert vas.pa(at + 300 * PAGE) == behind.pa
 
 
 @pytest.mark.parametrize("frames", [1, 2])

@@ -18,3 +18,14 @@ def test_pages_that_become_executable_are_synchronised_first(vas):
     assert "dc cvau" not in trace.script[first:]
     assert trace.script[first - 1] == "isb"
     assert len(trace.named("dc cvau")) == 2 * PAGE // 64
+
+
+def test_pages_of_the_next_vma_are_not_synchronised(vas):
+    """Though they begin where the other, of which no page is there, ends."""
+    va, seen = vas.map("anon", 2 * PAGE, RW), []
+    vas.store(vas.map("anon", PAGE, RW, at=va + 2 * PAGE, name=1), 0xC0DE)
+    function = vas.kernel.function("vmm_arch_sync_code").address
+    watch = vas.kernel.machine.on_address(function, lambda machine: seen.append(machine.registers["x0"]))
+    vas.set_attr(va, 2 * PAGE, vas.kernel.PAGE_ATTR_PROT_RX)
+    watch.remove()
+    assert seen == []

@@ -107,6 +107,15 @@ def test_what_is_no_entry_is_refused(entry, index, level, table):
     assert entry.write(0, index, level, table) == -entry.kernel.EINVAL
 
 
+@pytest.mark.parametrize("level", range(4))
+def test_the_last_entry_of_a_table_of_any_level_is_one(entry, level):
+    """Read and written; it is the caller who says which level a table has."""
+    assert entry.read(511, level) == (0, 0)
+    assert entry.write(1 << 55, 511, level) == 0
+    assert entry.read(511, level) == (0, 1 << 55)
+    assert entry.write(0, 511, level) == 0
+
+
 def test_what_hardware_can_translate_and_refer_to(entry):
     """The low half up to its width, the kernel's, and 48 bits of physical address; a range must not wrap."""
     kernel = entry.kernel
@@ -117,7 +126,12 @@ def test_what_hardware_can_translate_and_refer_to(entry):
     for ranges, answer in [(valid, 1), (invalid, 0)]:
         assert {kernel.ukarch_vaddr_range_isvalid(*each) for each in ranges} == {answer}
     assert [kernel.ukarch_vaddr_isvalid(each) for each in (0, end - 1, end, top - 1)] == [1, 1, 0, 1]
-    assert [kernel.ukarch_paddr_range_isvalid(0, size) for size in (1 << 48, (1 << 48) + 1)] == [1, 0]
+    assert [kernel.ukarch_paddr_range_isvalid(0, size) for size in (0, 1, 1 << 48, (1 << 48) + 1)] == [
+        1,
+        1,
+        1,
+        0,
+    ]
     assert [kernel.ukarch_paddr_isvalid(each) for each in (0, (1 << 48) - 1, 1 << 48)] == [1, 1, 0]
 
 
