@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from contextlib import suppress
+from itertools import permutations
 from pathlib import Path
 from random import Random
 
@@ -83,6 +84,29 @@ def tree(kernel):
             kernel.vma_tree_lower_bound(root, end)
     for number in random.sample(range(128), 64):
         kernel.vma_tree_remove(root, nodes + number * size)
+
+
+def small_trees(kernel):
+    """A few nodes with holes that are alike, inserted in any order, and lengths that just fit looked for."""
+    size = kernel.sizeof("struct vma_node")
+    root, nodes = kernel.new("struct vma_tree"), int(kernel.buffer(bytes(8 * size), 64))
+    orders = [
+        range(10, 90, 10),
+        range(80, 0, -10),
+        (10, 110, 60),
+        *permutations((10, 20, 30, 110, 120)),
+    ]
+    for turn, order in enumerate(orders):
+        kernel.vma_tree_init(root)
+        for number, place in enumerate(order):
+            kernel.write(None, nodes + number * size, struct.pack("<QQ", place, place + 1))
+            kernel.vma_tree_insert(root, nodes + number * size)
+        ends = sorted({place + each for place in order for each in (0, 1)})[:: len(order) // 2]
+        for length in (1, 9, 10, 49, 79, 89) if turn % 6 < 2 else ():
+            for low, high in ((ends[0], ends[-1]), (ends[1], ends[-2]), (ends[1], 1 << 40), (1, ends[1])):
+                kernel.vma_tree_find_hole(root, length, 1, low, high)
+        for number in range(len(order)):
+            kernel.vma_tree_remove(root, nodes + number * size)
 
 
 def grid(kernel):
@@ -213,7 +237,21 @@ def files(kernel):
 
 SEQUENCES = {
     each.__name__: each
-    for each in (areas, holes, tree, grid, faults, copies, frames, objects, strings, by_hand, regions, files)
+    for each in (
+        areas,
+        holes,
+        tree,
+        small_trees,
+        grid,
+        faults,
+        copies,
+        frames,
+        objects,
+        strings,
+        by_hand,
+        regions,
+        files,
+    )
 }
 
 
