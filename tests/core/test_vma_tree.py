@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import random
 import struct
 
@@ -309,6 +310,18 @@ def test_removed_node_still_tells_its_range(guest):
     before = guest.read(node, 16)
     guest.call("vma_tree_remove", ranges.tree, node)
     assert guest.read(node, 16) == before
+
+
+@pytest.mark.parametrize("nodes", [(), (5,), (5, 8), (5, 8, 20), (5, 7, 9, 30)])
+@pytest.mark.parametrize("length", [1, 2, 3, 10, 11, 20])
+def test_what_just_fits_is_found(guest, nodes, length):
+    """Below all nodes, between them, above them, or where there are none: up to the last page allowed."""
+    ranges = Ranges(guest)
+    for number in nodes:
+        ranges.insert(number * PAGE, (number + 1) * PAGE)
+    for low, high in itertools.combinations(range(1, 33), 2):
+        wish = length * PAGE, PAGE, low * PAGE, high * PAGE
+        assert ranges.find_hole(*wish) == lowest_hole(ranges.nodes.values(), *wish), (low, high)
 
 
 def test_hole_found_is_forgotten_with_the_node_above_it(guest):

@@ -121,7 +121,8 @@ def grid(kernel):
     for pages in (2, 2, 1, 1, 3, 2):
         vas.map("rsvd", pages * PAGE, name=pages % 2)
     vas.stack(PAGE, at=USER_BASE + (3 * WINDOW + 10) * PAGE)
-    vas.stack(PAGE, at=USER_BASE + (3 * WINDOW + 16) * PAGE)
+    for number, flags in ((16, 0), (28, 0), (22, REPLACE)):
+        vas.stack(PAGE, at=USER_BASE + (3 * WINDOW + number) * PAGE, flags=flags)
     for number in random.sample(places, len(places) // 2):
         vas.do_unmap(USER_BASE + number * PAGE, PAGE)
         vas.do_advise(USER_BASE + number * PAGE, 2 * PAGE, DONTNEED)
