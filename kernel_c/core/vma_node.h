@@ -50,6 +50,16 @@ static inline uintptr_t vma_node_measure(const struct vma_tree *tree, const stru
     return above != NULL ? max_u64(widest, above->widest) : widest;
 }
 
+/* The subtree at node (NULL: none) has a hole as wide as this: it and its ancestors note it. */
+static inline void vma_node_widen(struct vma_node *node, uintptr_t widest)
+{
+    for (; node != NULL; node = vma_node_parent(node)) {
+        if (node->widest >= widest)
+            break;
+        node->widest = widest;
+    }
+}
+
 /* The hole that does not count, as the tree knows it by name. */
 static inline uintptr_t vma_tree_widest_hole(const struct vma_tree *tree)
 {

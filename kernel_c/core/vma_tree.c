@@ -135,8 +135,7 @@ static inline struct vma_node *settle_leaf(struct vma_tree *tree, struct vma_nod
         return widest;
     }
     leaf->widest = hole;
-    for (; node != NULL && node->widest < hole; node = vma_node_parent(node))
-        node->widest = hole;
+    vma_node_widen(node, hole);
     return NULL;
 }
 

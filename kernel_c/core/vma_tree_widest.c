@@ -2,13 +2,6 @@
 #include "core/vma_node.h"
 #include "lib/bits.h"
 
-/* The subtree at node has a hole wider than noted. */
-static void settle_wider(struct vma_node *node, uintptr_t widest)
-{
-    for (; node != NULL && node->widest < widest; node = vma_node_parent(node))
-        node->widest = widest;
-}
-
 /*
  * The subtree at node has no hole any more that is as wide as noted. Ancestors are concerned as long
  * as they had no wider one, nor another one as wide.
@@ -31,7 +24,7 @@ void vma_node_settle(struct vma_tree *tree, struct vma_node *node)
     uintptr_t widest = vma_node_measure(tree, node);
 
     if (widest > node->widest)
-        settle_wider(node, widest);
+        vma_node_widen(node, widest);
     else if (widest < node->widest)
         settle_narrower(tree, node, widest);
 }

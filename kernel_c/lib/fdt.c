@@ -24,19 +24,21 @@ enum header {
 
 #define MAGIC UINT32_C(0xd00dfeed)
 
+static bool is_inside(const struct fdt *fdt, uint32_t offset, uint32_t size)
+{
+    return (uint64_t)offset + size <= fdt->total_size;
+}
+
 static int check_blocks(struct fdt *fdt, uint32_t version)
 {
-    uint32_t total = fdt->total_size;
-
-    if (fdt->structure > total || !is_aligned(fdt->structure, 4))
-        return -EINVAL;
     if (version < 17)
-        fdt->structure_size = total - fdt->structure;
-    if (fdt->structure_size > total - fdt->structure)
+        fdt->structure_size =
+            (uint32_t)(fdt->total_size - min_u64(fdt->structure, fdt->total_size));
+    if (!is_inside(fdt, fdt->structure, fdt->structure_size) || !is_aligned(fdt->structure, 4))
         return -EINVAL;
-    if (fdt->strings > total || fdt->strings_size > total - fdt->strings)
+    if (!is_inside(fdt, fdt->strings, fdt->strings_size))
         return -EINVAL;
-    if (fdt->reserved > total || !is_aligned(fdt->reserved, 8))
+    if (!is_inside(fdt, fdt->reserved, 0) || !is_aligned(fdt->reserved, 8))
         return -EINVAL;
     return 0;
 }
@@ -138,7 +140,7 @@ static int walk_to(const struct fdt *fdt, int node, int wanted, int *last)
             if (depth == wanted)
                 *last = (int)offset;
             depth++;
-        } else if (token.kind == FDT_END || --depth <= 0) {
+        } else if (token.kind == FDT_END || --depth == 0) {
             return -EINVAL;
         }
         offset = token.next;
@@ -151,8 +153,7 @@ int fdt_parent(const struct fdt *fdt, int node)
     int depth = walk_to(fdt, node, -1, &parent);
 
     /* Twice through the tree, since the parent's depth is known only then; a stack has no bound. */
-    if (depth > 0)
-        walk_to(fdt, node, depth - 1, &parent);
+    walk_to(fdt, node, depth - 1, &parent);
     return depth < 0 ? depth : parent;
 }
 
@@ -205,12 +206,10 @@ static bool lists_string(const char *list, size_t size, const char *text)
     size_t length = strlen(text) + 1;
 
     while (size >= length) {
-        size_t entry = strnlen(list, size) + 1;
+        size_t entry = min_u64(strnlen(list, size) + 1, size);
 
         if (memcmp(list, text, length) == 0)
             return true;
-        if (entry >= size)
-            break;
         list += entry;
         size -= entry;
     }

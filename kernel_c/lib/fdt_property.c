@@ -11,7 +11,7 @@ static bool property_named(const struct fdt *fdt, const struct fdt_token *token,
 {
     size_t length = strlen(name) + 1;
 
-    if (token->name > fdt->strings_size || length > fdt->strings_size - token->name)
+    if (token->name + length > fdt->strings_size)
         return false;
     return memcmp(fdt->blob + fdt->strings + token->name, name, length) == 0;
 }

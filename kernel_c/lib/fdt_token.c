@@ -37,7 +37,7 @@ struct fdt_token fdt_token_at(const struct fdt *fdt, uint32_t offset)
     const uint8_t *at;
     uint32_t room;
 
-    if (fdt->structure_size < 4 || offset > fdt->structure_size - 4)
+    if (UINT64_C(4) + offset > fdt->structure_size)
         return token;
     at = fdt->blob + fdt->structure + offset;
     token.payload = at + 4;

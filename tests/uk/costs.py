@@ -30,6 +30,7 @@ from tests.uk.driver import (
     R,
     user_vas,
 )
+from tests.uk.test_falloc import TOP, Falloc
 from tests.uk.test_pagetable import AT, CLONE_NEW
 
 FILE = Path(__file__).with_name("costs.json")
@@ -161,6 +162,10 @@ def copies(kernel):
 def frames(kernel):
     """Frames of every number and alignment, some of them at an address, and back."""
     random, there, end = Random(3), [], kernel.machine.memory.end
+    records = kernel.variable("frame_records").count
+    for count, order in ((records, 0), (records + 1, 0), (1 << 18, 18)):
+        kernel.frames_alloc(count, order, kernel.FRAME_REGION)
+    Falloc(kernel).in_range(records, 0, TOP)
     for number in range(200):
         at, count = end - random.randint(64, 4096) * PAGE, random.choice([1, 2, 3, 8, 64])
         if number % 4 == 0 and kernel.frames_run(at, count, True) >= count and kernel.frames_claim(at, count):
