@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.arch.bits import U64, get
+from harness.arch.bits import U64, get, sign_extend
 
 Flow = Literal["jump", "conditional", "call", "indirect call", "indirect", "return", "exception"]
 
@@ -65,7 +65,4 @@ def is_system(word: int) -> bool:
 
 
 def _relative(address: int, word: int, high: int, low: int) -> int:
-    width = high - low + 1
-    offset = get(word, high, low)
-    signed = offset - (1 << width) if offset >> (width - 1) else offset
-    return (address + 4 * signed) & U64
+    return (address + 4 * sign_extend(get(word, high, low), high - low + 1)) & U64

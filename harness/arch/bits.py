@@ -24,3 +24,9 @@ def bit(word: int, position: int) -> bool:
 def align_down(value: int, size: int) -> int:
     """`value` rounded down to a multiple of `size`, which is a power of two."""
     return value & ~(size - 1)
+
+
+def sign_extend(value: int, width: int) -> int:
+    """The low `width` bits of `value`, taken for a number in two's complement."""
+    value &= (1 << width) - 1
+    return value - (1 << width) if value >> (width - 1) else value

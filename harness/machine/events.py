@@ -27,7 +27,7 @@ from harness.arch.maintenance import Barrier
 from harness.arch.sysreg import Encoding
 from harness.machine.engine import Engine
 from harness.machine.exceptions import ExceptionTaken
-from harness.machine.hooks import Hook, PlacedHook
+from harness.machine.hooks import Hook, PlacedHook, RangeHook
 from harness.machine.loops import CacheLoop
 from harness.machine.runner import Runner
 from harness.machine.scan import REGISTERS, Findings, Mark, scan
@@ -42,6 +42,16 @@ class Store(NamedTuple):
     pa: int
     size: int
     value: int
+
+
+class Access(NamedTuple):
+    """A load, or a store that is about to be made, at the physical address `pa`."""
+
+    time: int
+    pc: int
+    pa: int
+    size: int
+    write: bool
 
 
 class SystemOperation(NamedTuple):
@@ -194,6 +204,14 @@ class Events:
         exits = [base + 4 * each.exit for base, text in self._texts for each in text.loops]
         self._hooks += hooks + engine.on_blocks([(va, va) for va in exits], lambda _: self.settle())
         self._rounds, self._cached = None, 0
+
+    def on_access(self, ranges: int, callback: Callable[[Access], None]) -> RangeHook:
+        """Call back for accesses to the physical ranges that the result covers, so many at a time."""
+
+        def accessed(pa: int, size: int, write: bool) -> None:
+            callback(Access(self._now(), self._engine.pc, pa, size, write))
+
+        return self._engine.on_access(ranges, accessed)
 
     # -- from the engine ----------------------------------------------------------------------------------
 

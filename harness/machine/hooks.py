@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from harness.machine.engine import Engine
@@ -62,17 +62,27 @@ class PlacedHook:
         self._words[2] = self._callback
 
 
-class StoreHook:
-    """One callback for the stores to any number of physical ranges, which may change at any time."""
+class RangeHook:
+    """One callback for the accesses to any number of physical ranges, which may change at any time."""
 
-    def __init__(self, engine: Engine, function: object) -> None:
-        self._engine, self.function = engine, function
+    def __init__(self, engine: Engine, function: object, access: Literal["w", "rw"]) -> None:
+        self._engine, self.function, self._access = engine, function, access
         self._spare: list[PlacedHook] = []
 
+    def reserve(self, ranges: int) -> None:
+        """Have so many that cover nothing yet. While code is running new ones come too late for it."""
+        for placed in [self.cover(_NOWHERE, _NOWHERE + 1) for _ in range(ranges)]:
+            self.uncover(placed)
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a range can be covered without a new hook."""
+        return bool(self._spare)
+
     def cover(self, start: int, end: int) -> PlacedHook:
-        """Call back for stores to [start, end) too; the result can be moved, and goes back to `uncover`."""
+        """Call back for accesses to [start, end) too; the result can be moved, and goes back to `uncover`."""
         if not self._spare:
-            return self._engine.placed(self._engine.cover(self.function, start, end))
+            return self._engine.placed(self._engine.cover(self.function, start, end, self._access))
         placed = self._spare.pop()
         placed.cover(start, end)
         return placed

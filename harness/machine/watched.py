@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from harness.machine.engine import Engine
-from harness.machine.hooks import PlacedHook, StoreHook
+from harness.machine.hooks import PlacedHook, RangeHook
 
 
 class WatchedRanges:
@@ -18,7 +18,7 @@ class WatchedRanges:
 
     def __init__(self, engine: Engine, callback: Callable[[int, int, int], None]) -> None:
         self._engine, self._callback = engine, callback
-        self._hook: StoreHook | None = None
+        self._hook: RangeHook | None = None
         self._end: dict[int, int] = {}
         self._start: dict[int, int] = {}  # by end
         self._placed: dict[int, PlacedHook] = {}  # by start

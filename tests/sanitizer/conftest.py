@@ -32,15 +32,27 @@ class Cases:
         self._moment = self.machine.snapshot()
 
     def run(self, name: str):
+        """What is found in a case."""
+        self._start(name)
+        stop = self.machine.run(budget=100_000, until={RETURN})
+        assert stop.kind == "address", stop
+        self.sanitizer.settle()
+        return self.sanitizer.take()
+
+    def run_restored(self, name: str):
+        """The same if the machine goes back to where it is before every instruction."""
+        self._start(name)
+        while self.machine.run(budget=1, until={RETURN}).kind != "address":
+            self.machine.restore(self.machine.snapshot())
+        self.sanitizer.settle()
+        return self.sanitizer.take()
+
+    def _start(self, name: str):
         self.machine.restore(self._moment)
         if name.endswith("_at_el2"):
             self.machine.set_pstate(_EL2H)
         registers = self.machine.registers
         registers["pc"], registers["x30"] = self.image.symbols[name].address, RETURN
-        stop = self.machine.run(budget=100_000, until={RETURN})
-        assert stop.kind == "address", stop
-        self.sanitizer.settle()
-        return self.sanitizer.take()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,13 @@ def test_violation_is_found_under_the_name_of_its_rule(cases, name, rule):
     assert {finding.rule.name for finding in cases.run(name)} == {rule}
 
 
+@pytest.mark.parametrize("name", [name for name, _ in BAD])
+def test_a_snapshot_at_any_moment_loses_nothing(cases, name):
+    """Restored before every instruction, the sanitizer finds what it finds in one run."""
+    found = [(each.name, each.where.pc) for each in cases.run_restored(name)]
+    assert sorted(found) == sorted((each.name, each.where.pc) for each in cases.run(name))
+
+
 def test_each_check_of_each_rule_has_a_bad_case(cases):
     """And none has a name that its rule does not know: suppressions go by these."""
     found = {finding.name for name, _ in BAD for finding in cases.run(name)}

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from harness.arch.maintenance import Barrier, Invalidation
 from harness.checks.model.change import Change
-from harness.checks.model.tables import Use
+from harness.checks.model.tables import ADDRESS, VALID, Use
 
 Missing = Literal["tlbi", "early", "dsb", "isb", "scope", "local"]
 
@@ -45,7 +45,8 @@ class Owed:
     """One entry that must be invalidated: `change` says what it was and who changed it.
 
     `asids` are those under which TLBs may hold it and that no TLBI has named yet; for leaves that are not
-    global, and for tables.
+    global, and for tables. Nobody relies on one that is `idle`: the access flag was cleared, and what TLBs
+    hold matters only when the entry changes again.
     """
 
     change: Change
@@ -56,6 +57,15 @@ class Owed:
     stage: Stage = Stage.STORED
     early: Tlbi | None = None
     local: Tlbi | None = None
+    idle: bool = False
+
+    @property
+    def frames(self) -> tuple[int, int] | None:
+        """(log2 of the size, number) of the memory that a leaf mapped and that its entry has given up."""
+        use, old, new = self.change.use, self.change.old, self.change.new
+        if self.is_table or self.idle or (new & VALID and (old ^ new) & ADDRESS == 0):
+            return None
+        return use.shift, (old & ADDRESS) >> use.shift
 
     @property
     def key(self) -> tuple[int, int]:
@@ -84,17 +94,31 @@ class Owed:
         return self.asids - {what.asid}
 
 
+_RECENT = 256
+
+_Index = dict[tuple[int, int], dict[int, Owed]]
+"""Debts by two numbers, and then by entry."""
+
+
+def _leave(index: _Index, key: tuple[int, int], owed: Owed) -> None:
+    same = index[key]
+    same.pop(owed.change.entry, None)
+    if not same:
+        del index[key]
+
+
 @dataclass(slots=True)
 class Debts:
     """Everything owed. `others`: other CPUs may walk the same tables, so only what reaches them counts."""
 
     others: bool
     by_entry: dict[int, Owed] = field(default_factory=dict)
-    _by_key: dict[tuple[int, int], dict[int, Owed]] = field(default_factory=dict)
+    _by_key: _Index = field(default_factory=dict)
+    _by_frames: _Index = field(default_factory=dict)
     _stored: list[Owed] = field(default_factory=list)
     _issued: list[Owed] = field(default_factory=list)
     _shapes: set[tuple[int, int]] = field(default_factory=set)  # levels and sizes of what was ever owed
-    tlbis: list[Tlbi] = field(default_factory=list)  # since something is owed
+    tlbis: list[Tlbi] = field(default_factory=list)  # since something is owed, the latest _RECENT
 
     def __iter__(self) -> Iterator[Owed]:
         return iter(tuple(self.by_entry.values()))
@@ -106,6 +130,8 @@ class Debts:
             self.drop(earlier)
         self.by_entry[owed.change.entry] = owed
         self._by_key.setdefault(owed.key, {})[owed.change.entry] = owed
+        if owed.frames is not None:
+            self._by_frames.setdefault(owed.frames, {})[owed.change.entry] = owed
         self._shapes.add((owed.change.use.level, owed.change.use.shift))
         self._stored.append(owed)
 
@@ -113,12 +139,31 @@ class Debts:
         """It is settled, or of no matter any more."""
         if self.by_entry.get(owed.change.entry) is owed:
             del self.by_entry[owed.change.entry]
-            same = self._by_key[owed.key]
-            same.pop(owed.change.entry, None)
-            if not same:
-                del self._by_key[owed.key]
+            _leave(self._by_key, owed.key, owed)
+            if owed.frames is not None:
+                _leave(self._by_frames, owed.frames, owed)
         if not self.by_entry:
             self.tlbis.clear()
+
+    @property
+    def holds_memory(self) -> bool:
+        """Whether `holding` knows of any."""
+        return bool(self._by_frames)
+
+    def at(self, va: int) -> list[Owed]:
+        """What is owed of entries that translate a virtual address, of any address space."""
+        found: list[Owed] = []
+        for level, shift in self._shapes:
+            found += self._by_key.get((level, va >> shift), {}).values()
+        return found
+
+    def holding(self, start: int, size: int) -> list[Owed]:
+        """Leaves of which TLBs may hold that they map some of this memory, which their entries gave up."""
+        found: list[Owed] = []
+        for shift in {shift for _, shift in self._shapes}:
+            for number in range(start >> shift, (start + size - 1 >> shift) + 1):
+                found += self._by_frames.get((shift, number), {}).values()
+        return found
 
     def invalidate(self, time: int, pc: int, what: Invalidation) -> None:
         """A TLBI was executed."""
@@ -127,6 +172,7 @@ class Debts:
         reached = [owed for owed in self._candidates(what) if owed.reached_by(what)]
         event = Tlbi(time, pc, what, bool(reached))
         self.tlbis.append(event)
+        del self.tlbis[:-_RECENT]
         for owed in reached:
             self._reach(owed, event)
 
@@ -147,10 +193,7 @@ class Debts:
     def _candidates(self, what: Invalidation) -> Iterable[Owed]:
         if what.operation.target != "va" or what.operation.by_range:
             return tuple(self.by_entry.values())
-        found: list[Owed] = []
-        for level, shift in self._shapes:
-            found += self._by_key.get((level, what.start >> shift), {}).values()
-        return found
+        return self.at(what.start)
 
     def barrier(self, barrier: Barrier) -> list[Owed]:
         """A DSB was executed. What it completes, which is owed no more but for an ISB."""
@@ -171,15 +214,16 @@ class Debts:
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
-    def save(self) -> list[Owed]:
+    def save(self) -> tuple[list[Owed], list[Tlbi]]:
         """For `restore`."""
-        return [copy.copy(owed) for owed in self.by_entry.values()]
+        return [copy.copy(owed) for owed in self.by_entry.values()], list(self.tlbis)
 
-    def restore(self, state: list[Owed]) -> None:
+    def restore(self, state: tuple[list[Owed], list[Tlbi]]) -> None:
         """Back to an earlier state."""
-        for part in (self.by_entry, self._by_key, self._stored, self._issued, self.tlbis):
+        for part in (self.by_entry, self._by_key, self._by_frames, self._stored, self._issued):
             part.clear()
-        for saved in state:
+        owed_then, self.tlbis = state[0], list(state[1])
+        for saved in owed_then:
             owed = copy.copy(saved)
             self.add(owed)
             if owed.stage is not Stage.STORED:

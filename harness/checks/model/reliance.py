@@ -11,8 +11,10 @@ class Reliance(NamedTuple):
 
     make    another entry is made where one was broken      eret   control goes to EL0
     reuse   a table page that was unlinked is written        end    a call from outside is over
+    frame   memory is mapped or written by others that an entry gave up
+    access  EL1 itself goes by way of the entry
     """
 
-    kind: Literal["make", "reuse", "eret", "end"]
+    kind: Literal["make", "reuse", "frame", "access", "eret", "end"]
     time: int
     pc: int

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.arch.bits import bit, get
 from harness.arch.maintenance import Invalidation, invalidation, tlbi_operation
 from harness.arch.regime import Half, Regime
+from harness.checks.model.accesses import Accesses
 from harness.checks.model.change import Change
 from harness.checks.model.owed import Debts, Owed
 from harness.checks.model.reliance import Reliance
@@ -40,7 +41,7 @@ class Model:
         self.machine, self.memory, self.checks, self.others = machine, machine.memory, checks, others
         self.book = TableBook(machine.memory, machine.events.watched)
         self.debts = Debts(others)
-        self._stores = TableStores(self)
+        self._stores, self.accesses = TableStores(self), Accesses(self)
         self._reset()
         self.restore(None)
 
@@ -140,6 +141,7 @@ class Model:
 
     def entered(self, use: Use, entry: int) -> None:
         """A page serves as table from now on."""
+        self._stores.linked(use)
         for check in self.checks:
             check.table_found(self, use, entry)
 
@@ -195,6 +197,7 @@ class Model:
                 self.fresh.clear()
             if barrier.completes_maintenance:
                 self._complete_flushes()
+        self.accesses.review()
         for check in self.checks:
             check.barrier(self, event)
 
@@ -250,6 +253,7 @@ class Model:
         if event.from_el == 0 and self._left is not None:
             self.settle(Reliance("eret", self._left.time, self._left.pc))
         self._left = None
+        self.accesses.refused(event)
         self._synchronized()
 
     def returned(self, event: Returned) -> None:
@@ -271,27 +275,36 @@ class Model:
         """The kernel relies on all that it did; for EL0 only what EL0 can reach counts."""
         at_el0 = reliance.kind == "eret"
         for owed in [*self.debts, *self.unsynced]:
-            if not at_el0 or self._concerns_el0(owed.change, owed.change.old):
+            if not owed.idle and (not at_el0 or self._concerns_el0(owed.change, owed.change.old)):
                 self.rely(owed, reliance)
         for change in [*self.fresh, *self.fresh_unsynced]:
-            stands = self.memory.read_qword(change.entry) == change.new
-            if stands and (not at_el0 or self._concerns_el0(change, change.new)):
-                for check in self.checks:
-                    check.fresh_relied(self, change, reliance, visible=change in self.fresh_unsynced)
+            if not at_el0 or self._concerns_el0(change, change.new):
+                self.rely_fresh(change, reliance)
         for check in self.checks:
             check.settled(self, reliance)
         if not at_el0:
             self.fresh.clear()
             self._synchronized()
+        self.accesses.review()
 
     def _concerns_el0(self, change: Change, raw: int) -> bool:
         return change.use.root is self.active["ttbr0"] and (change.use.is_table(raw) or bool(raw & _EL0))
+
+    def rely_fresh(self, change: Change, reliance: Reliance) -> None:
+        """Something relies on a new entry, if it is there still: the checks say what is wrong."""
+        if self.memory.read_qword(change.entry) == change.new:
+            for check in self.checks:
+                check.fresh_relied(self, change, reliance, visible=change in self.fresh_unsynced)
+        if reliance.kind == "access":
+            for part in (self.fresh, self.fresh_unsynced):
+                part[:] = [each for each in part if each is not change]
 
     def rely(self, owed: Owed, reliance: Reliance) -> None:
         """Something relies on an invalidation: the checks say what is wrong, and that is settled."""
         for check in self.checks:
             check.relied(self, owed, reliance)
         self.debts.drop(owed)
+        self.unsynced = [each for each in self.unsynced if each is not owed]
         for use in owed.tables:
             self.detached.pop(use, None)
             self.book.remove(use)
@@ -303,7 +316,9 @@ class Model:
         """Watch nothing any more; the machine has room for another model then."""
         self._reset()
         self.book.restore({})
+        self.debts.restore(([], []))
         self.machine.events.watched.set([])
+        self.accesses.start_over()
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
@@ -312,16 +327,21 @@ class Model:
         roots = [(root, root.regime, root.asids, root.first_global) for root in self.roots.values()]
         return (
             *(self.book.save(), self.debts.save(), roots, dict(self.active), dict(self.registers)),
-            *(self.enabled, self.asid, self.asids_seen, list(self.fresh), dict(self.written)),
+            *(self.enabled, self.asid, self.asids_seen, dict(self.written), self._left),
+            [list(part) for part in self._in_flight()],
             [check.save() for check in self.checks],
         )
+
+    def _in_flight(self) -> tuple[list[Any], ...]:
+        """What waits for a barrier."""
+        return self.fresh, self.fresh_unsynced, self.unsynced, self._flushed
 
     def restore(self, state: Any) -> None:
         """Back to a saved state; None: to what the machine's registers say now."""
         self._reset()
         if state is None:
             self.book.restore({})
-            self.debts.restore([])
+            self.debts.restore(([], []))
             self.registers = {name: self.machine.sysreg[name] for name in REGISTERS}
             for check in self.checks:
                 check.restore(None)
@@ -331,18 +351,22 @@ class Model:
                 self.learning = True
                 self._activate(_HALVES, None)
                 self.learning = False
+            self.accesses.start_over()
             return
         book, debts, roots, self.active, registers = state[:5]
-        self.enabled, self.asid, self.asids_seen, fresh, written, checks = state[5:]
+        self.enabled, self.asid, self.asids_seen, written, self._left, in_flight, checks = state[5:]
         self.book.restore(book)
         self.debts.restore(debts)
         for root, regime, asids, first_global in roots:
             root.regime, root.asids, root.first_global = regime, asids, first_global
             self.roots[root.key] = root
         self.active, self.registers = dict(self.active), dict(registers)
-        self.fresh, self.written = list(fresh), dict(written)
+        self.written = dict(written)
+        for part, saved in zip(self._in_flight(), in_flight, strict=True):
+            part[:] = saved
         self.detached = {use: owed for owed in self.debts for use in owed.tables}
         for check, saved in zip(self.checks, checks, strict=True):
             check.restore(saved)
         watches = [each for check in self.checks for each in check.watches()]
         self.machine.events.watched.set([*self.book.extents(), *watches])
+        self.accesses.start_over()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.checks.model.change import Change, breaks, cacheable, restricts
 from harness.checks.model.owed import Owed
 from harness.checks.model.reliance import Reliance
-from harness.checks.model.tables import VALID, Use
+from harness.checks.model.tables import ADDRESS, VALID, Root, Use
 from harness.machine.events import Store
 
 if TYPE_CHECKING:
@@ -67,13 +67,16 @@ class TableStores:
             for check in self._model.checks:
                 check.entry_gone(self._model, change)
         if not change.new & VALID:
-            if change.old & VALID:
-                self._unmake(change)
+            since = self._since(change) if change.old & VALID else None
+            if since is not None:
+                self._owe(since)
             return
         if change.old & VALID:
             self._remake(change)
         else:
             self._make(change)
+        if self._model.debts.holds_memory:
+            self._map(change.use, change.new, Reliance("frame", change.time, change.pc))
         self._hold(change)
         for check in self._model.checks:
             check.entry_valid(self._model, use, change.entry, change.new, change)
@@ -104,20 +107,57 @@ class TableStores:
                 if restricts(since):
                     self._owe(since)
         self._model.fresh.append(change)
+        self._model.accesses.expect(change)
 
     def _remake(self, change: Change) -> None:
         """Valid -> valid."""
-        why = self._breaks(change)
-        if not cacheable(change.use, change.old, self._model.hardware_af):
+        since = self._since(change)
+        if since is None:
             return
+        why = self._breaks(change) or self._breaks(since)
         if why is None:
-            if restricts(change):
-                self._owe(change)
+            self._permit(change, since)
             return
-        if self._model.is_walked(change.use.root):
+        if self._may_be_walked(change.use.root):
             for check in self._model.checks:
-                check.replaced(self._model, change, why)
-        self._owe(change)
+                check.replaced(self._model, since, why)
+        self._owe(since)
+
+    def _since(self, change: Change) -> Change | None:
+        """The change from what TLBs may hold of the entry; None: they hold nothing of it."""
+        owed = self._model.debts.by_entry.get(change.entry)
+        if owed is not None:
+            return change._replace(old=owed.change.old)
+        return change if cacheable(change.use, change.old, self._model.hardware_af) else None
+
+    def _permit(self, change: Change, since: Change) -> None:
+        """A change that needs no break: what it takes away is owed, and what is put back is not any more."""
+        if restricts(since) or restricts(change):
+            self._owe(since if restricts(since) else change)
+        elif not cacheable(change.use, change.new, self._model.hardware_af):
+            self._owe(since, idle=True)
+        elif change.entry in self._model.debts.by_entry:
+            self._model.debts.drop(self._model.debts.by_entry[change.entry])
+
+    def _may_be_walked(self, root: Root) -> bool:
+        """By this CPU, or by another one that runs an address space which this one has left."""
+        return self._model.is_walked(root) or (self._model.others and bool(root.asids))
+
+    def _map(self, use: Use, raw: int, reliance: Reliance) -> None:
+        """Memory is mapped that another address space has given up: may that one's TLB entries be there?
+
+        To move a page within one address space gives nobody what he did not have.
+        """
+        if use.is_leaf(raw):
+            for owed in self._model.debts.holding(raw & ADDRESS & -(1 << use.shift), 1 << use.shift):
+                if owed.change.use.root is not use.root:
+                    self._model.rely(owed, reliance)
+
+    def linked(self, use: Use) -> None:
+        """A table came into use, with what it maps."""
+        if self._model.debts.holds_memory:
+            for _, raw in self._model.book.valid_entries(use):
+                self._map(use, raw, self._model.now._replace(kind="frame"))
 
     def _breaks(self, change: Change) -> str | None:
         return breaks(change, lambda: self._same_contents(change), any_contiguous=False)
@@ -127,16 +167,14 @@ class TableStores:
         size = 1 << change.use.shift
         return size <= 1 << 21 and self._model.memory.alike(old, new, size)
 
-    def _unmake(self, change: Change) -> None:
-        """Valid -> not valid."""
-        if cacheable(change.use, change.old, self._model.hardware_af):
-            self._owe(change)
-
-    def _owe(self, change: Change) -> None:
+    def _owe(self, change: Change, *, idle: bool = False) -> None:
         """An invalidation of what TLBs may hold of an entry, and of all below it that hangs nowhere now."""
         use, old = change.use, change.old
         if not use.is_table(old):
-            self._model.debts.add(self._debt(change, ()))
+            owed = self._debt(change, ())
+            owed.idle = idle
+            self._model.debts.add(owed)
+            self._model.accesses.expect(owed)
             return
         child = self._model.book.child(use, change.entry, old)
         gone = not use.is_table(change.new) or use.next_table(old) != use.next_table(change.new)

@@ -13,6 +13,8 @@ from harness.checks.rules.missing import lack
 _DONE = {
     "make": "another entry is made in its place",
     "reuse": "the table page is used for something else",
+    "frame": "the memory that it mapped is used for something else",
+    "access": "the kernel goes by way of it",
     "eret": "control goes to EL0",
     "end": "the kernel's call is over",
 }
@@ -31,7 +33,7 @@ class IncompleteTlbi(Check):
     def relied(self, model: Model, owed: Owed, reliance: Reliance) -> None:
         """A TLBI without DSB, a DSB without ISB; or EL0 runs on what was not invalidated at all."""
         missing = lack(owed, model.debts)
-        unflushed = missing.kind == "tlbi" and reliance.kind == "eret"
+        unflushed = missing.kind == "tlbi" and reliance.kind in ("eret", "frame", "access")
         if missing.kind in ("dsb", "isb") or unflushed:
             check = "not-invalidated" if unflushed else f"no-{missing.kind}"
             message = f"{_DONE[reliance.kind]} before the invalidation of an entry is complete"
