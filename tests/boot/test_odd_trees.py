@@ -9,7 +9,7 @@ import pytest
 
 from harness import GuestPanic, Kernel
 from harness.machine import devicetree
-from tests.boot.test_machines import RAM, M, change_tree, set_reg, works
+from tests.boot.test_machines import RAM, M, cells, change_tree, set_reg, works
 from tests.support.vmm import KERNEL_BASE, PAGE
 
 UART = "/pl011@9000000"
@@ -84,6 +84,19 @@ def test_memory_that_the_kernel_is_not_in_does_as_well(boot_kernel, monkeypatch)
     change_tree(monkeypatch, lambda tree: set_reg(tree, f"/memory@{RAM:x}", [(RAM, 2 * M)]))
     kernel = boot_kernel(ram_size=64 * M)
     assert kernel.console == "LuKOS VMM: 2 MiB of RAM\n"
+    assert works(kernel)
+
+
+def test_an_initrd_without_bytes_is_none(boot_kernel, monkeypatch):
+    """Even at the end of all memory, where there is nothing to give back."""
+
+    def change(tree):
+        for end in ("start", "end"):
+            tree.set_property(f"linux,initrd-{end}", cells(RAM + 64 * M), "/chosen")
+
+    change_tree(monkeypatch, change)
+    kernel = boot_kernel(ram_size=64 * M)
+    assert kernel.console == "LuKOS VMM: 64 MiB of RAM\n"
     assert works(kernel)
 
 

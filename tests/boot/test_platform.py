@@ -241,3 +241,40 @@ def test_a_machine_without_memory_spans_nothing(small_kernel):
     small_kernel.platform_release(platform, {"start": 0, "end": 1})
     assert platform.reserved_count == 0
     assert not small_kernel.platform_argument(platform, "tour")
+
+
+def pieces(kernel, platform, *memory, count=None):
+    """What is memory by these ranges, of which `count` count."""
+    found, each = [], kernel.image.symbols["arch_map_ram"].address
+    for place, (start, end) in zip(platform.memory, memory, strict=False):
+        place.start, place.end = start, end
+    platform.memory_count = len(memory) if count is None else count
+
+    def entered(machine):
+        registers = machine.registers
+        found.append((registers["x0"], registers["x1"]))
+        registers["pc"] = registers["x30"]
+
+    watch = kernel.machine.on_address(each, entered)
+    kernel.platform_each(platform, 1 << 38, False, each)
+    watch.remove()
+    return found
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+@pytest.mark.parametrize("start", [PAGE, PAGE + 8])
+def test_a_part_of_a_page_is_no_piece_of_memory(small_kernel, start, reserved):
+    """Whether or not anything is reserved elsewhere."""
+    platform = small_kernel.new("struct platform")
+    if reserved:
+        small_kernel.platform_reserve(platform, {"start": 8 * PAGE, "end": 9 * PAGE}, False)
+    memory = ((start, 2 * PAGE - 8), (2 * PAGE, 3 * PAGE))
+    assert pieces(small_kernel, platform, *memory) == [(2 * PAGE, 3 * PAGE)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_only_so_much_memory_is_looked_at_as_there_is(small_kernel, count):
+    """Whatever stands behind the last range."""
+    memory = [(2 * number * PAGE, (2 * number + 1) * PAGE) for number in range(3)]
+    platform = small_kernel.new("struct platform")
+    assert pieces(small_kernel, platform, *memory, count=count) == memory[:count]

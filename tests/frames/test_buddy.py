@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from harness import GuestPanic
 from tests.support.frames import MAX_ORDER, blocks, drain, free_blocks, listed_blocks, without_filling
 from tests.support.frames import PURPOSES as ALL_PURPOSES
 from tests.support.vmm import BLOCK_1G, PAGE
@@ -245,6 +246,15 @@ def test_a_record_says_of_which_frame_it_is(small_kernel):
         assert small_kernel.frame_address(small_kernel.frame_of(pa + 5)) == pa
     for pa in (start.target - 1, end.target, 0, 1 << 63):
         assert not small_kernel.frame_of(pa)
+
+
+@pytest.mark.parametrize(("pages_below", "pages"), [(1, 2), (0, 0), (0, 1)])
+def test_memory_without_a_record_is_not_added(small_kernel, pages_below, pages):
+    """Nor none of it: the first page has a record, and the last one."""
+    records = small_kernel.variable("frame_records")
+    start = (records.first + records.count - pages_below) * PAGE
+    with pytest.raises(GuestPanic, match="frame_of"):
+        small_kernel.frames_add(start, start + pages * PAGE)
 
 
 @pytest.mark.parametrize("number", [0, 1, 6])

@@ -316,6 +316,24 @@ def test_headers_may_say_as_much_as_there_is(guest, blob, limit):
     assert Tree(guest, blob, limit=limit).status == 0
 
 
+@pytest.mark.parametrize(("size", "status"), [(39, EINVAL), (40, 0)])
+def test_a_tree_is_no_smaller_than_its_header(guest, size, status):
+    """Though a root of 8 bytes, no strings and no reservations are all inside."""
+    root, none = 28, 0  # the CPU's number, which is that of FDT_BEGIN_NODE, and the size of the strings
+    header = struct.pack(">10I", 0xD00DFEED, size, root, none, none, 17, 16, 1, 0, 8)
+    assert Tree(guest, header).status == status
+
+
+@pytest.mark.parametrize(("cut", "kind"), [(0, 2), (1, 9), (4, 9)])
+def test_the_last_word_of_the_structure_block_is_a_token(guest, cut, kind):
+    """FDT_END_NODE where it is whole; else, and behind it, is FDT_END."""
+    [structure, size] = (struct.unpack(">I", BLOB[at : at + 4])[0] for at in (8, 36))
+    assert BLOB[structure + size - 8 : structure + size] == struct.pack(">2I", 2, 9)
+    tree = Tree(guest, put(BLOB, 36, size - 4 - cut))
+    kernel = guest.kernel
+    assert kernel.fdt_token_at(kernel.cast(tree.fdt, "struct fdt *"), size - 8).kind == kind
+
+
 def test_a_tree_of_no_such_size_is_refused(guest):
     """Offsets are ints, whatever the limit."""
     assert Tree(guest, put(BLOB, 4, 1 << 31), limit=1 << 32).status == EINVAL

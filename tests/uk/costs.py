@@ -20,6 +20,7 @@ from tests.uk.driver import (
     DONTNEED,
     LARGE,
     POPULATE,
+    PROBE,
     REPLACE,
     RW,
     RX,
@@ -87,10 +88,20 @@ def tree(kernel):
         kernel.vma_tree_remove(root, nodes + number * size)
 
 
+def planted(kernel, places):
+    """A tree with nodes of one address each, inserted in this order; where they are."""
+    size = kernel.sizeof("struct vma_node")
+    root, first = kernel.new("struct vma_tree"), int(kernel.buffer(bytes(len(places) * size), 64))
+    nodes = range(first, first + len(places) * size, size)
+    kernel.vma_tree_init(root)
+    for node, place in zip(nodes, places, strict=True):
+        kernel.write(None, node, struct.pack("<QQ", place, place + 1))
+        kernel.vma_tree_insert(root, node)
+    return root, nodes
+
+
 def small_trees(kernel):
     """A few nodes with holes that are alike, inserted in any order, and lengths that just fit looked for."""
-    size = kernel.sizeof("struct vma_node")
-    root, nodes = kernel.new("struct vma_tree"), int(kernel.buffer(bytes(8 * size), 64))
     orders = [
         range(10, 90, 10),
         range(80, 0, -10),
@@ -98,16 +109,22 @@ def small_trees(kernel):
         *permutations((10, 20, 30, 110, 120)),
     ]
     for turn, order in enumerate(orders):
-        kernel.vma_tree_init(root)
-        for number, place in enumerate(order):
-            kernel.write(None, nodes + number * size, struct.pack("<QQ", place, place + 1))
-            kernel.vma_tree_insert(root, nodes + number * size)
+        root, nodes = planted(kernel, order)
         ends = sorted({place + each for place in order for each in (0, 1)})[:: len(order) // 2]
         for length in (1, 9, 10, 49, 79, 89) if turn % 6 < 2 else ():
             for low, high in ((ends[0], ends[-1]), (ends[1], ends[-2]), (ends[1], 1 << 40), (1, ends[1])):
                 kernel.vma_tree_find_hole(root, length, 1, low, high)
-        for number in range(len(order)):
-            kernel.vma_tree_remove(root, nodes + number * size)
+        for node in nodes:
+            kernel.vma_tree_remove(root, node)
+
+
+def searches(kernel):
+    """Bounds at the very end of a node; as much as the widest hole of all where another one is as wide."""
+    root, _ = planted(kernel, (100, 110, 130, 140, 170))
+    for high in (111, 1 << 40):
+        kernel.vma_tree_find_hole(root, 10, 1, 101, high)
+    root, _ = planted(kernel, (120, 140, 100))
+    kernel.vma_tree_find_hole(root, 19, 1, 102, 1 << 40)
 
 
 def grid(kernel):
@@ -127,6 +144,7 @@ def grid(kernel):
     for number in random.sample(places, len(places) // 2):
         vas.do_unmap(USER_BASE + number * PAGE, PAGE)
         vas.do_advise(USER_BASE + number * PAGE, 2 * PAGE, DONTNEED)
+    vas.do_set_attr(PROBE - 2 * PAGE, 2 * PAGE, R)  # nothing, up to the first VMA
 
 
 def faults(kernel):
@@ -241,6 +259,15 @@ def files(kernel):
         kernel.file_close(fd)
 
 
+def reservations(kernel):
+    """Memory without those that begin alike, and with one up to its end."""
+    platform, each = kernel.new("struct platform"), kernel.function("frames_metadata_size").address
+    platform.memory[0].end, platform.memory_count = 9 * PAGE, 1
+    for start, end in ((1, 2), (1, 3), (5, 9)):
+        kernel.platform_reserve(platform, {"start": start * PAGE, "end": end * PAGE}, False)
+    kernel.platform_each(platform, 1 << 38, False, each)
+
+
 SEQUENCES = {
     each.__name__: each
     for each in (
@@ -248,6 +275,7 @@ SEQUENCES = {
         holes,
         tree,
         small_trees,
+        searches,
         grid,
         faults,
         copies,
@@ -256,6 +284,7 @@ SEQUENCES = {
         strings,
         by_hand,
         regions,
+        reservations,
         files,
     )
 }

@@ -119,6 +119,12 @@ def test_the_kernel_has_no_map_of_it(small_kernel, pages):
     assert small_kernel.ukplat_page_kmap(None, behind.pa - PAGE, 1, 0) == KERNEL_BASE + behind.pa - PAGE
 
 
+def test_so_many_pages_that_their_end_is_ram_again_are_not_mapped(small_kernel):
+    """Their size is that of all addresses but a page."""
+    behind = Behind(small_kernel, PAGE)
+    assert small_kernel.ukplat_page_kmap(None, behind.pa, (1 << 52) - 1, 0) == ANY
+
+
 def test_it_has_no_record(behind):
     """It is no frame, is not shared, not free and not ours, whatever its record would say."""
     kernel, records = behind.kernel, behind.kernel.variable("frame_records")

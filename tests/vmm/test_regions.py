@@ -86,6 +86,15 @@ def test_region_is_zeroed_without_dc_zva(boot_kernel):
     assert vmm.kernel.read(space, va, 3 * PAGE) == bytes(3 * PAGE)
 
 
+@pytest.mark.parametrize(("dczid", "by_blocks"), [(4, True), (5, True), (6, False), (0x15, False)])
+def test_memory_is_zeroed_by_blocks_of_up_to_128_bytes(boot_kernel, dczid, by_blocks):
+    """By what it costs: stores of 16 bytes take more than one instruction each. DCZID_EL0.BS counts words."""
+    kernel = boot_kernel(ram_size=64 << 20, id_registers={"DCZID_EL0": dczid})
+    pa = kernel.frames_alloc(1, 0, kernel.FRAME_REGION)
+    _, cost = kernel.function("vmm_arch_zero").counted(pa, PAGE)
+    assert (cost < PAGE // 16) == by_blocks
+
+
 def test_regions_fill_the_lowest_hole(vmm, space):
     """First where one has gone, if it fits; else above; with a boundary of its own."""
     low, middle, high = (vmm.create(space, 2 * PAGE) for _ in range(3))
