@@ -90,7 +90,7 @@ class Accesses:
                 model.rely_fresh(subject, access)
         elif by_way and model.is_walked(subject.change.use.root):
             model.rely(subject, access)
-        elif event.write and not by_way and subject not in model.unsynced and not self._is_shared(subject):
+        elif event.write and not by_way and subject.gives_up_el0 and not self._is_shared(subject):
             model.rely(subject, access._replace(kind="frame"))
 
     def _is_shared(self, owed: Owed) -> bool:

@@ -21,6 +21,8 @@ from harness.checks.model.tables import ADDRESS, VALID, Use
 
 Missing = Literal["tlbi", "early", "dsb", "isb", "scope", "local"]
 
+_EL0 = 1 << 6  # AP[1]
+
 
 class Stage(enum.IntEnum):
     """How far an invalidation has got."""
@@ -66,6 +68,11 @@ class Owed:
         if self.is_table or self.idle or (new & VALID and (old ^ new) & ADDRESS == 0):
             return None
         return use.shift, (old & ADDRESS) >> use.shift
+
+    @property
+    def gives_up_el0(self) -> bool:
+        """Whether that is memory of EL0: a kernel itself may have more than one way to what it uses."""
+        return self.frames is not None and bool(self.change.old & _EL0)
 
     @property
     def key(self) -> tuple[int, int]:
@@ -130,7 +137,7 @@ class Debts:
             self.drop(earlier)
         self.by_entry[owed.change.entry] = owed
         self._by_key.setdefault(owed.key, {})[owed.change.entry] = owed
-        if owed.frames is not None:
+        if owed.gives_up_el0 and owed.frames is not None:
             self._by_frames.setdefault(owed.frames, {})[owed.change.entry] = owed
         self._shapes.add((owed.change.use.level, owed.change.use.shift))
         self._stored.append(owed)
@@ -140,7 +147,7 @@ class Debts:
         if self.by_entry.get(owed.change.entry) is owed:
             del self.by_entry[owed.change.entry]
             _leave(self._by_key, owed.key, owed)
-            if owed.frames is not None:
+            if owed.gives_up_el0 and owed.frames is not None:
                 _leave(self._by_frames, owed.frames, owed)
         if not self.by_entry:
             self.tlbis.clear()
@@ -158,7 +165,7 @@ class Debts:
         return found
 
     def holding(self, start: int, size: int) -> list[Owed]:
-        """Leaves of which TLBs may hold that they map some of this memory, which their entries gave up."""
+        """Leaves of EL0 of which TLBs may hold that they map some of this memory, which was given up."""
         found: list[Owed] = []
         for shift in {shift for _, shift in self._shapes}:
             for number in range(start >> shift, (start + size - 1 >> shift) + 1):
