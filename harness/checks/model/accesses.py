@@ -4,12 +4,16 @@
 An access by way of an entry relies on it, and on the invalidation of what it was (Arm DDI 0487, D8.2.6 and
 D8.17.5); a store to memory that an entry gave up relies on no TLB knowing that entry any more. Of the
 changes that wait for the same barrier the first SLOTS are watched.
+
+An access to the low half, whose tables an MSR has changed, relies on that MSR (D24.1.2); of those between it
+and its ISB the first ALL are looked at.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.arch.bits import bit
 from harness.arch.loadstore import accessed_address
 from harness.checks.model.change import Change
 from harness.checks.model.owed import Owed
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
     from harness.checks.model.state import Model
 
 SLOTS = 4
+ALL = 256
 _PAGE_SHIFT = 12
+LOW_HALF = frozenset({"TTBR0_EL1", "TCR_EL1"})
 
 
 class Accesses:
@@ -33,12 +39,18 @@ class Accesses:
         self._model = model
         self._hook = model.machine.events.on_access(SLOTS, self._accessed)
         self._watched: list[tuple[Change | Owed, range, PlacedHook]] = []
+        self._all = model.machine.events.on_access(1, self._before_isb)
+        self._everything: PlacedHook | None = None
+        self._looked_at = 0
 
     def start_over(self) -> None:
         """The model went back to another moment, or to none."""
+        model = self._model
+        self.synchronized()
+        if LOW_HALF & model.written.keys():
+            self.expect_isb()
         while self._watched:
             self._hook.uncover(self._watched.pop()[2])
-        model = self._model
         for subject in (*model.fresh, *model.fresh_unsynced, *model.debts, *model.unsynced):
             self.expect(subject)
 
@@ -50,6 +62,34 @@ class Accesses:
         size = 1 << change.use.shift
         start = (change.new if subject is change else change.old) & ADDRESS & -size
         self._watched.append((subject, range(start, start + size), self._hook.cover(start, start + size)))
+
+    def expect_isb(self) -> None:
+        """A register of the low half was written: nothing may go there before an ISB."""
+        if self._everything is None:
+            memory = self._model.memory
+            self._everything, self._looked_at = self._all.cover(memory.base, memory.end), 0
+
+    def synchronized(self) -> None:
+        """Registers are what they were written to be."""
+        if self._everything is not None:
+            self._all.uncover(self._everything)
+            self._everything = None
+
+    def _before_isb(self, event: Access) -> None:
+        self._looked_at += 1
+        va = self._address(event)
+        if va is not None and not bit(va, 55):
+            self._model.rely_registers(LOW_HALF, Reliance("access", event.time, event.pc))
+        if self._looked_at == ALL or not LOW_HALF & self._model.written.keys():
+            self.synchronized()
+
+    def _address(self, event: Access) -> int | None:
+        """The virtual address of an access by EL1 with the MMU on; None: another one, or not known."""
+        machine = self._model.machine
+        if not self._model.enabled or current_el(machine.registers["pstate"]) != 1:
+            return None
+        word = int.from_bytes(machine.read_virtual(event.pc, 4), "little")
+        return accessed_address(word, event.pc, machine.registers.__getitem__)
 
     @staticmethod
     def _matters(subject: Change | Owed) -> bool:
@@ -71,16 +111,12 @@ class Accesses:
         return model.debts.by_entry.get(subject.change.entry) is subject or subject in model.unsynced
 
     def _accessed(self, event: Access) -> None:
-        machine = self._model.machine
-        if not self._model.enabled or current_el(machine.registers["pstate"]) != 1:
-            return
-        word = int.from_bytes(machine.read_virtual(event.pc, 4), "little")
-        va = accessed_address(word, event.pc, machine.registers.__getitem__)
+        va = self._address(event)
         for subject, memory, _ in tuple(self._watched):
-            if event.pa in memory and self._is_pending(subject):
+            if va is not None and event.pa in memory and self._is_pending(subject):
                 change = subject if isinstance(subject, Change) else subject.change
                 expected = change.va + (event.pa - memory.start)
-                by_way = va is not None and va >> _PAGE_SHIFT == expected >> _PAGE_SHIFT
+                by_way = va >> _PAGE_SHIFT == expected >> _PAGE_SHIFT
                 self._judge(subject, event, by_way=by_way)
 
     def _judge(self, subject: Change | Owed, event: Access, *, by_way: bool) -> None:

@@ -7,14 +7,14 @@ checks of `harness.checks.rules`, which know what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.arch.bits import bit, get
 from harness.arch.maintenance import Invalidation, invalidation, tlbi_operation
 from harness.arch.regime import Half, Regime
-from harness.checks.model.accesses import Accesses
+from harness.checks.model.accesses import LOW_HALF, Accesses
 from harness.checks.model.change import Change
 from harness.checks.model.owed import Debts, Owed
 from harness.checks.model.reliance import Reliance
@@ -98,6 +98,8 @@ class Model:
             return
         self.registers[event.register] = event.value
         self.written[event.register] = event
+        if event.register in LOW_HALF and self.enabled:
+            self.accesses.expect_isb()
         enabled = bit(self.registers["SCTLR_EL1"], _M)
         if enabled and (not self.enabled or event.register in ("TCR_EL1", "MAIR_EL1")):
             self.enabled = True
@@ -245,6 +247,7 @@ class Model:
         self.unsynced.clear()
         self.fresh_unsynced.clear()
         self.written.clear()
+        self.accesses.synchronized()
 
     # -- exceptions and pauses ----------------------------------------------------------------------------
 
@@ -298,6 +301,12 @@ class Model:
         if reliance.kind == "access":
             for part in (self.fresh, self.fresh_unsynced):
                 part[:] = [each for each in part if each is not change]
+
+    def rely_registers(self, names: Collection[str], reliance: Reliance) -> None:
+        """Something relies on registers that no ISB has put into effect."""
+        for event in [self.written.pop(name) for name in names if name in self.written]:
+            for check in self.checks:
+                check.register_relied(self, event, reliance)
 
     def rely(self, owed: Owed, reliance: Reliance) -> None:
         """Something relies on an invalidation: the checks say what is wrong, and that is settled."""

@@ -69,6 +69,9 @@ class Check:
     def register_write(self, model: Model, event: RegisterWrite) -> None:
         """Before the model knows of it."""
 
+    def register_relied(self, model: Model, event: RegisterWrite, reliance: Reliance) -> None:
+        """Something relies on an MSR that no ISB has put into effect."""
+
     def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
         """A tree is walked from now on; `event` None: as it was found."""
 

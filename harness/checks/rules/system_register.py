@@ -70,9 +70,12 @@ class SystemRegister(Check):
     def settled(self, model: Model, reliance: Reliance) -> None:
         """A call is over. (ERET is a context synchronization event itself.)"""
         if reliance.kind == "end" and model.enabled:
-            for name, event in model.written.items():
-                message = f"{name} was changed, and nothing makes that take effect"
-                self.found("no-isb", message, event, missing="an ISB behind the MSR", relied=reliance)
+            model.rely_registers(tuple(model.written), reliance)
+
+    def register_relied(self, model: Model, event: RegisterWrite, reliance: Reliance) -> None:
+        """The old value may still be in effect."""
+        message = f"{event.register} was changed, and nothing makes that take effect"
+        self.found("no-isb", message, event, missing="an ISB behind the MSR", relied=reliance)
 
     def save(self) -> Any:
         """The last states of TTBR0."""

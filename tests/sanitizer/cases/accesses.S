@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "case.inc"
 
-/* Rules 1, 3, 5 and 11: what EL1 itself accesses, where its memory goes, and what was there before. */
+/* Rules 1, 3, 5, 9 and 11: what EL1 itself accesses, where its memory goes, and what was there before. */
 
 /* Load from, or store to, an address; if that faults, go on behind it. Clobbers x0, x1, x20, x21. */
     .macro  access operation, address:vararg
@@ -253,4 +253,32 @@ case bad_break_before_make__in_a_space_that_was_left
     dsb     ishst
     tlbi_va vae1is, 0x1000
     dsb     ish
+    ret
+
+/* ---- 9: system-register ---- */
+
+case good_system_register__kernel_half_is_accessed_before_isb
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    access  ldr, KERNEL + FRAME(1)
+    isb
+    ret
+
+case good_system_register__user_half_is_accessed_behind_isb
+    activate other_l0, 2
+    access  ldr, 0x1000
+    ret
+
+case bad_system_register__user_half_is_accessed_before_isb
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    access  ldr, 0x1000
+    isb
+    ret
+
+case bad_system_register__user_half_is_accessed_before_isb_of_tcr
+    mrs     x0, tcr_el1
+    msr     tcr_el1, x0
+    access  str, 0x1000
+    isb
     ret
