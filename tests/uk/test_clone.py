@@ -241,6 +241,25 @@ def test_right_to_write_that_comes_later_does_not_reach_shared_pages(parent, att
     assert other.words(page(0)) == [1]
 
 
+def test_rights_of_a_range_that_cuts_two_shared_vmas(vas):
+    """Blocks are cut at both ends in the one; the other keeps them, and what is in them stays shared."""
+    at = vas.map("anon", LARGE, at=VA, flags=POPULATE)
+    vas.map("anon", LARGE, R, at=at + LARGE, flags=POPULATE)
+    copy = vas.clone()
+    shared = references(vas, copy)
+    copy.set_attr(at + LARGE // 2, LARGE, RX)
+    assert [(start, end - start, attr) for start, end, _, attr in copy.layout()] == [
+        (at, LARGE // 2, RW),
+        (at + LARGE // 2, LARGE, RX),
+        (at + 3 * LARGE // 2, LARGE // 2, R),
+    ]
+    assert [leaf.size for leaf in vas.pages()] == [LARGE, LARGE]
+    assert [leaf.size for leaf in copy.pages()] == [PAGE] * 1024
+    assert references(vas, copy) == shared
+    assert copy.write(at, 5)
+    assert vas.words(at) == [0]
+
+
 def test_copy_in_to_what_only_the_kernel_may_write(parent):
     """Into read-only memory of one: the other does not see it, and the user still may not write."""
     parent.set_attr(page(0), PAGE, R)

@@ -157,6 +157,19 @@ def test_as_many_blocks_as_the_range_has(vas):
     assert vas.is_sound()
 
 
+def test_blocks_in_pieces_are_all_made_whole(vas):
+    """One after the other, each in place, up to the end of the range and not behind it."""
+    at = vas.map("anon", 3 * LARGE, at=window(vas), flags=POPULATE)
+    for block in range(3):
+        for attr in (R, RW):
+            vas.set_attr(at + block * LARGE + 5 * PAGE, PAGE, attr)
+    pa = [vas.pa(at + block * LARGE) for block in range(3)]
+    vas.advise(at, 2 * LARGE, PROMOTE)
+    assert sizes(vas) == [LARGE, LARGE, *[PAGE] * 512]
+    assert [vas.pa(at + block * LARGE) for block in range(3)] == pa
+    assert vas.is_sound()
+
+
 def test_willneed_and_promote_in_one_call(vas):
     """First what is missing comes, then it becomes one."""
     at = scattered(vas)
