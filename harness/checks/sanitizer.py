@@ -4,18 +4,20 @@
 sanitizer = Sanitizer(machine, image)
 ...                       # run the kernel
 sanitizer.end_of_call()   # raises GuestViolation
+
+Findings are of what has run since the machine was restored last: those of another past are forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.checks.findings import Entry, Finding, Where, violation
 from harness.checks.model.state import Model
 from harness.checks.rules import CHECKS, RULES
-from harness.checks.rules.base import Breach
+from harness.checks.rules.base import Breach, Check
 from harness.errors import HarnessError
 from harness.machine import Machine
 
@@ -46,6 +48,21 @@ class Options:
             )
 
 
+class _Followed(Model):
+    """A model that says when the machine is taken to another moment."""
+
+    def __init__(
+        self, machine: Machine, checks: Sequence[Check], others: bool, moved: Callable[[], object]
+    ) -> None:
+        self._moved = moved
+        super().__init__(machine, checks, others)
+
+    def restore(self, state: Any) -> None:
+        """See `Model.restore`."""
+        self._moved()
+        super().restore(state)
+
+
 class Sanitizer:
     """Watches one machine from now on."""
 
@@ -64,7 +81,8 @@ class Sanitizer:
         self.options = options or Options()
         self._findings: dict[tuple[str, int], Finding] = {}
         self.muted = False
-        self.model = Model(machine, [check(self._report) for check in CHECKS], self.options.others)
+        checks = [check(self._report) for check in CHECKS]
+        self.model = _Followed(machine, checks, self.options.others, self.take)
         self._stop = machine.events.listen(self.model)
 
     def close(self) -> None:
@@ -91,6 +109,17 @@ class Sanitizer:
         self.settle()
         if self.options.fatal and self._findings:
             raise violation(self.take())
+
+    def abandon(self) -> list[Finding]:
+        """A call into the kernel ends before its time: the findings that would have failed it.
+
+        What it left undone is forgiven, lest the next call is blamed.
+        """
+        found = self.take() if self.options.fatal else []
+        muted, self.muted = self.muted, True
+        self.settle()
+        self.muted = muted
+        return found
 
     def start_over(self) -> None:
         """The machine's registers or tables were changed from outside: learn them again."""

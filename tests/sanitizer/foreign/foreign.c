@@ -32,6 +32,8 @@ void remap(uint64_t va, uint64_t pa);
 void unmap_unshifted(uint64_t va);
 void release_early(void);
 uint64_t peek(uint64_t va);
+void remap_and_fail(uint64_t va, uint64_t pa, uint64_t how);
+void die(const char *why);
 
 static volatile uint64_t *entry(uint64_t va)
 {
@@ -95,6 +97,27 @@ uint64_t peek(uint64_t va)
     return *(volatile uint64_t *)va;
 }
 
+__attribute__((noinline)) void die(const char *why)
+{
+    for (;;) {
+        __asm__ volatile("" : : "r"(why));
+    }
+}
+
+/* Defect 1 on the way to a failure of another kind: a panic, an abort, a loop. */
+void remap_and_fail(uint64_t va, uint64_t pa, uint64_t how)
+{
+    map(va, pa + PAGE);
+    remap(va, pa);
+    if (how == 0) {
+        die("for good reasons");
+    } else if (how == 1) {
+        peek(WINDOW - 8);
+    }
+    for (;;) {
+    }
+}
+
 void start(void)
 {
     uint64_t first = (uint64_t)start & -PAGE;
@@ -117,5 +140,5 @@ void start(void)
 
 void *const keep[] = {
     (void *)map,           (void *)unmap, (void *)release, (void *)remap, (void *)unmap_unshifted,
-    (void *)release_early, (void *)peek,
+    (void *)release_early, (void *)peek,  (void *)remap_and_fail,
 };
