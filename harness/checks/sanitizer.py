@@ -10,14 +10,15 @@ Findings are of what has run since the machine was restored last: those of anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.checks.findings import Entry, Finding, Where, violation
 from harness.checks.model.state import Model
 from harness.checks.rules import CHECKS, RULES
-from harness.checks.rules.base import Breach, Check
+from harness.checks.rules.base import Breach, Moment
+from harness.checks.witness import Witness
 from harness.errors import HarnessError
 from harness.machine import Machine
 
@@ -48,21 +49,6 @@ class Options:
             )
 
 
-class _Followed(Model):
-    """A model that says when the machine is taken to another moment."""
-
-    def __init__(
-        self, machine: Machine, checks: Sequence[Check], others: bool, moved: Callable[[], object]
-    ) -> None:
-        self._moved = moved
-        super().__init__(machine, checks, others)
-
-    def restore(self, state: Any) -> None:
-        """See `Model.restore`."""
-        self._moved()
-        super().restore(state)
-
-
 class Sanitizer:
     """Watches one machine from now on."""
 
@@ -77,12 +63,13 @@ class Sanitizer:
 
         While `muted`, nothing is reported.
         """
-        self._machine, self._image, self._end_at = machine, image, end_at
+        self._image = image
         self.options = options or Options()
         self._findings: dict[tuple[str, int], Finding] = {}
         self.muted = False
-        checks = [check(self._report) for check in CHECKS]
-        self.model = _Followed(machine, checks, self.options.others, self.take)
+        self._witness = Witness(machine, image, end_at, moved=self.take)
+        checks = [self._witness, *(check(self._report) for check in CHECKS)]
+        self.model = Model(machine, checks, self.options.others)
         self._stop = machine.events.listen(self.model)
 
     def close(self) -> None:
@@ -140,23 +127,12 @@ class Sanitizer:
 
     def _finding(self, breach: Breach) -> Finding:
         entry = None if breach.change is None else Entry.of(breach.change)
-        seen = None if breach.relied is None else self._where(breach.relied.pc)
-        where = self._where(breach.at.pc)
+        seen = None if breach.relied is None else self._where(breach.relied)
+        where = self._where(breach.at)
         about = breach.rule, breach.check, breach.message, where, entry, breach.missing, seen
         return Finding(*about, time=breach.at.time)
 
-    def _where(self, pc: int) -> Where:
+    def _where(self, at: Moment) -> Where:
         if self._image is None:
-            return Where(pc, "")
-        backtrace = ""
-        if pc == self._machine.registers["pc"]:
-            backtrace = self._backtrace(self._image)
-        return Where(pc, self._image.describe(pc), backtrace)
-
-    def _backtrace(self, image: ElfImage) -> str:
-        machine = self._machine
-
-        def read_register(name: str) -> int:
-            return machine.sysreg["ELR_EL1"] if name == "elr" else machine.registers[name]
-
-        return str(image.unwinder.backtrace(read_register, machine.read_virtual, end_at=self._end_at))
+            return Where(at.pc, "")
+        return Where(at.pc, self._image.describe(at.pc), self._witness.backtrace(at))

@@ -34,6 +34,8 @@ void release_early(void);
 uint64_t peek(uint64_t va);
 void remap_and_fail(uint64_t va, uint64_t pa, uint64_t how);
 void die(const char *why);
+void give_up(uint64_t va);
+void fill(uint64_t va, const uint64_t *values, uint64_t count);
 
 static volatile uint64_t *entry(uint64_t va)
 {
@@ -77,7 +79,7 @@ void remap(uint64_t va, uint64_t pa)
 }
 
 /* Defect 2: the operand is a page number. */
-void unmap_unshifted(uint64_t va)
+__attribute__((noinline)) void unmap_unshifted(uint64_t va)
 {
     *entry(va) = 0;
     invalidate(va);
@@ -92,7 +94,7 @@ void release_early(void)
     __asm__ volatile("dsb ish\n\tisb" : : : "memory");
 }
 
-uint64_t peek(uint64_t va)
+__attribute__((noinline)) uint64_t peek(uint64_t va)
 {
     return *(volatile uint64_t *)va;
 }
@@ -101,6 +103,22 @@ __attribute__((noinline)) void die(const char *why)
 {
     for (;;) {
         __asm__ volatile("" : : "r"(why));
+    }
+}
+
+/* Defect 2 by way of another function. */
+void give_up(uint64_t va)
+{
+    unmap_unshifted(va);
+    peek((uint64_t)level1);
+    publish();
+}
+
+/* One store instruction for any number of entries. */
+void fill(uint64_t va, const uint64_t *values, uint64_t count)
+{
+    for (uint64_t at = 0; at < count; at++) {
+        *entry(va + at * PAGE) = values[at];
     }
 }
 
@@ -140,5 +158,5 @@ void start(void)
 
 void *const keep[] = {
     (void *)map,           (void *)unmap, (void *)release, (void *)remap, (void *)unmap_unshifted,
-    (void *)release_early, (void *)peek,  (void *)remap_and_fail,
+    (void *)release_early, (void *)peek,  (void *)remap_and_fail, (void *)give_up,         (void *)fill,
 };
