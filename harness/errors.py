@@ -43,12 +43,13 @@ class CallError(HarnessError, TypeError):
 class GuestError(HarnessError):
     """The program on the emulated CPU failed.
 
-    `autopsy` is what it looked like then (harness.kernel.failure.Autopsy), or None where nothing is known.
+    `autopsy` is what it looked like then (harness.kernel.failure.Autopsy), or None where nothing is known;
+    `findings` (harness.checks.findings.Finding) what the sanitizer had found by then.
     """
 
-    def __init__(self, message: str, autopsy: Any = None) -> None:
+    def __init__(self, message: str, autopsy: Any = None, findings: Any = ()) -> None:
         super().__init__(message)
-        self.autopsy = autopsy
+        self.autopsy, self.findings = autopsy, findings
 
 
 class GuestPanic(GuestError):  # noqa: N818 - named for what happened in the guest
@@ -64,8 +65,4 @@ class GuestRunaway(GuestError):  # noqa: N818 - named for what happened in the g
 
 
 class GuestViolation(GuestError):  # noqa: N818 - named for what happened in the guest
-    """The guest broke rules of the architecture; `findings` (harness.checks.findings.Finding) say which."""
-
-    def __init__(self, message: str, findings: Any = ()) -> None:
-        super().__init__(message)
-        self.findings = findings
+    """The guest broke rules of the architecture; its `findings` say which."""

@@ -119,11 +119,16 @@ class Finding:
         }
 
 
-def violation(findings: Sequence[Finding]) -> GuestViolation:
-    """The error that tells of findings."""
+def report(findings: Sequence[Finding]) -> str:
+    """Findings as text."""
     count = len(findings)
     heading = f"{count} violation{'s' if count != 1 else ''} of the architecture"
-    return GuestViolation("\n\n".join([heading, *map(str, findings)]), list(findings))
+    return "\n\n".join([heading, *map(str, findings)])
+
+
+def violation(findings: Sequence[Finding]) -> GuestViolation:
+    """The error that tells of findings."""
+    return GuestViolation(report(findings), findings=list(findings))
 
 
 def describe(descriptor: Descriptor) -> str:

@@ -4,6 +4,8 @@
 sanitizer = Sanitizer(machine, image)
 ...                       # run the kernel
 sanitizer.end_of_call()   # raises GuestViolation
+
+Findings are of what has run since the machine was restored last: those of another past are forgotten.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING
 from harness.checks.findings import Entry, Finding, Where, violation
 from harness.checks.model.state import Model
 from harness.checks.rules import CHECKS, RULES
-from harness.checks.rules.base import Breach
+from harness.checks.rules.base import Breach, Moment
+from harness.checks.witness import Witness
 from harness.errors import HarnessError
 from harness.machine import Machine
 
@@ -60,11 +63,13 @@ class Sanitizer:
 
         While `muted`, nothing is reported.
         """
-        self._machine, self._image, self._end_at = machine, image, end_at
+        self._image = image
         self.options = options or Options()
         self._findings: dict[tuple[str, int], Finding] = {}
         self.muted = False
-        self.model = Model(machine, [check(self._report) for check in CHECKS], self.options.others)
+        self._witness = Witness(machine, image, end_at, moved=self.take)
+        checks = [self._witness, *(check(self._report) for check in CHECKS)]
+        self.model = Model(machine, checks, self.options.others)
         self._stop = machine.events.listen(self.model)
 
     def close(self) -> None:
@@ -92,6 +97,17 @@ class Sanitizer:
         if self.options.fatal and self._findings:
             raise violation(self.take())
 
+    def abandon(self) -> list[Finding]:
+        """A call into the kernel ends before its time: the findings that would have failed it.
+
+        What it left undone is forgiven, lest the next call is blamed.
+        """
+        found = self.take() if self.options.fatal else []
+        muted, self.muted = self.muted, True
+        self.settle()
+        self.muted = muted
+        return found
+
     def start_over(self) -> None:
         """The machine's registers or tables were changed from outside: learn them again."""
         self.model.restore(None)
@@ -111,23 +127,12 @@ class Sanitizer:
 
     def _finding(self, breach: Breach) -> Finding:
         entry = None if breach.change is None else Entry.of(breach.change)
-        seen = None if breach.relied is None else self._where(breach.relied.pc)
-        where = self._where(breach.at.pc)
+        seen = None if breach.relied is None else self._where(breach.relied)
+        where = self._where(breach.at)
         about = breach.rule, breach.check, breach.message, where, entry, breach.missing, seen
         return Finding(*about, time=breach.at.time)
 
-    def _where(self, pc: int) -> Where:
+    def _where(self, at: Moment) -> Where:
         if self._image is None:
-            return Where(pc, "")
-        backtrace = ""
-        if pc == self._machine.registers["pc"]:
-            backtrace = self._backtrace(self._image)
-        return Where(pc, self._image.describe(pc), backtrace)
-
-    def _backtrace(self, image: ElfImage) -> str:
-        machine = self._machine
-
-        def read_register(name: str) -> int:
-            return machine.sysreg["ELR_EL1"] if name == "elr" else machine.registers[name]
-
-        return str(image.unwinder.backtrace(read_register, machine.read_virtual, end_at=self._end_at))
+            return Where(at.pc, "")
+        return Where(at.pc, self._image.describe(at.pc), self._witness.backtrace(at))

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "lukos") -> int:
         error.show()
         return error.exit_code
     except GuestError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        notes = getattr(error, "__notes__", [])
+        click.echo("\n\n".join([f"{type(error).__name__}: {error}", *notes]), err=True)
         return FAILURE
     except HarnessError as error:
         click.echo(f"error: {error}", err=True)

@@ -2,7 +2,8 @@
 """C calls as one types them: `vmm_address_space_region_create(space, 3 << 12, AS_REGION_RW)`.
 
 Names are functions, variables, enumerators and macros of the image, and what was assigned before with
-`name = expression`. Members are reached with a dot, also through pointers.
+`name = expression`. Members are reached with a dot, also through pointers. A function without a prototype,
+as in an image without DWARF, takes numbers and returns one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from harness.errors import CallError, HarnessError
 from harness.kernel import Kernel
+from harness.kernel.call import CFunction
 
 _CONSTANTS = {"NULL": 0, "true": 1, "false": 0}
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -67,8 +69,15 @@ class Evaluator:
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
                 return self._binary(type(op), self._value(left), self._value(right))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-                return self._kernel.function(name)(*(self._value(each) for each in args))
+                return self._function(name)(*(self._value(each) for each in args))
         raise CallError(f"cannot evaluate {ast.unparse(node)!r}: write names, numbers, strings, f(a, b), a.b")
+
+    def _function(self, name: str) -> CFunction:
+        """By its prototype where there is one, else by its symbol."""
+        image = self._kernel.image
+        if name in image.functions or (image.has_dwarf and name not in image.symbols):
+            return self._kernel.function(name)
+        return self._kernel.routine(name)
 
     def _name(self, name: str) -> Any:
         if name in self.names:

@@ -16,7 +16,7 @@ from harness.image.lookup import UnknownNameError
 from harness.image.reader import Cursor
 from harness.image.symbols import Symbol, SymbolTable
 from harness.image.typedb import NO_DWARF, TypeDatabase
-from harness.image.types import CType, Function, Parameter
+from harness.image.types import CType, Function, Int, Parameter
 
 CC_NOCALL: Final = 3
 
@@ -88,6 +88,14 @@ class Functions(Mapping[str, Prototype]):
             with self._types.dwarf.guard(f"the function {name}"):
                 self._read[name] = self._prototypes(name)
         return self._read[name]
+
+    def by_symbol(self, name: str) -> Prototype:
+        """A function of which nothing but its symbol is known, as C before prototypes had it: numbers go in,
+        and 64 bits come out. Raises UnknownNameError.
+        """
+        symbol = self._symbols[name]
+        unknown = Function(Int("unsigned long", 8, signed=False), (), variadic=False, prototyped=False)
+        return Prototype(name, unknown, symbol.address, symbol.is_global, is_callable=True, file="", line=0)
 
     def _hint(self, name: str) -> str:
         if not self._types.dwarf.present:

@@ -173,6 +173,16 @@ class Kernel:
         """A C function, ready to be called. Raises UnknownNameError."""
         return CFunction(self.session, self._scratch, self.image.functions[name])
 
+    def routine(self, name: str) -> CFunction:
+        """Code by its symbol alone, with or without DWARF: see `Functions.by_symbol`.
+
+        Raises UnknownNameError, CallError for a symbol of data.
+        """
+        prototype = self.image.functions.by_symbol(name)
+        if not self.image.is_code(prototype.address or 0):
+            raise CallError(f"{name} is not code")
+        return CFunction(self.session, self._scratch, prototype)
+
     def variable(self, name: str) -> Any:
         """The value of a variable of file scope; structs and arrays as views of its memory."""
         address, ctype = self._variable(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from harness.checks.findings import Finding, report
 from harness.checks.sanitizer import Options, Sanitizer
 from harness.errors import GuestError, GuestException, GuestPanic, GuestRunaway, HarnessError
 from harness.image import ElfImage
@@ -49,6 +50,7 @@ class Session:
         self.machine, self.image, self.budget = machine, image, budget
         self.sanitizer = Sanitizer(machine, image, sanitize, (RETURN_ADDRESS,)) if sanitize else None
         self.memory: Memory = GuestMemory(machine)
+        self._ready: int | None = None  # where the CPU stands between calls
         self._panics = {image.symbols[name].address: name for name in panics if name in image.symbols}
 
     def boot(self, until: str | None) -> None:
@@ -63,6 +65,7 @@ class Session:
                 "name the function that means it is ready with boot_until (--boot-until)",
                 since=0,
             )
+        self._ready = self.machine.registers["pc"]
         self._end_of_call()
 
     def mute_sanitizer(self, muted: bool) -> None:
@@ -75,10 +78,26 @@ class Session:
         if self.sanitizer is not None:
             self.sanitizer.end_of_call()
 
+    def unseen(self) -> list[Finding]:
+        """What the sanitizer has found and no call has failed for, which is then forgotten.
+
+        Where the CPU is not in the middle of a call, nothing may be owed either.
+        """
+        sanitizer = self.sanitizer
+        if sanitizer is None or not sanitizer.options.fatal or not self.machine.is_open:
+            return []
+        if self.machine.registers["pc"] in (self._ready, RETURN_ADDRESS):
+            sanitizer.settle()
+        return sanitizer.take()
+
     def run(self, *, until: Collection[int] = (), budget: int | None = None) -> Stop:
         """Let the machine run on. Raises GuestPanic at a panic function, GuestRunaway over budget."""
         since, limit = self.machine.instructions, budget or self.budget
-        stop = self.machine.run(budget=limit, until=(*until, *self._panics))
+        try:
+            stop = self.machine.run(budget=limit, until=(*until, *self._panics))
+        except BaseException as error:  # of a callback, or Ctrl-C
+            self._abandon(error)
+            raise
         if stop.kind == "address" and stop.pc in self._panics and stop.pc not in until:
             raise self.failure(GuestPanic, self._panic_message(), since)
         if stop.kind == "budget":
@@ -107,13 +126,23 @@ class Session:
     def failure(self, kind: type[GuestError], summary: str, since: int) -> GuestError:
         """An error that says what happened and how the machine looked, also as its `autopsy`.
 
-        Exceptions the guest took before the instruction count `since` have nothing to do with it.
+        Exceptions the guest took before the instruction count `since` have nothing to do with it. What the
+        sanitizer has found is in its notes.
         """
         try:
             found = autopsy(self.machine, self.image, since, (RETURN_ADDRESS,))
+            failed = kind(f"{summary}\n{found}", found)
         except HarnessError as error:  # the tables may be what is broken
-            return kind(f"{summary}\n(no more is known: {error})")
-        return kind(f"{summary}\n{found}", found)
+            failed = kind(f"{summary}\n(no more is known: {error})")
+        failed.findings = self._abandon(failed)
+        return failed
+
+    def _abandon(self, error: BaseException) -> list[Finding]:
+        """A call ends before its time. What the sanitizer has found in it is told with the error."""
+        found = self.sanitizer.abandon() if self.sanitizer is not None else []
+        if found:
+            error.add_note(f"before that: {report(found)}")
+        return found
 
     def _panic_message(self) -> str:
         """What the panic function is called with: a format and arguments, where they can be had."""

@@ -65,6 +65,7 @@ _NAMES |= {
 GENERAL_REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pc", "pstate")
 REGISTER_NAMES = tuple(_NAMES)
 _PC = arm64_const.UC_ARM64_REG_PC
+_FRAME = (ctypes.c_int * 3)(*(_NAMES[name] for name in ("sp", "fp", "lr")))
 _SYSTEM = {"sys": arm64_const.UC_ARM64_INS_SYS, "msr": arm64_const.UC_ARM64_INS_MSR}
 
 
@@ -75,6 +76,9 @@ class Engine:
         self._uc: UcAArch64 | None = _create(cpu)
         self._scratch = self._cpu.context_save()
         self._layout: Layout | None = None
+        self._frame = (ctypes.c_uint64 * len(_FRAME))()
+        words = range(ctypes.addressof(self._frame), ctypes.addressof(self._frame) + 8 * len(_FRAME), 8)
+        self._frame_pointers = (ctypes.c_void_p * len(_FRAME))(*words)
         self._counter, self._refused = ctypes.c_uint64(0), ctypes.c_uint64(0)
         self.retired_limit = UNLIMITED
         self._backed = (0, 0)  # the physical addresses of memory
@@ -133,6 +137,12 @@ class Engine:
         """A general, vector or state register by its lower-case name."""
         value = self._cpu.reg_read(_NAMES[name])
         return int(value)
+
+    def read_frame(self) -> tuple[int, int, int]:
+        """sp, x29 and x30, in the time of one register."""
+        uclib.uc_reg_read_batch(self._cpu._uch, _FRAME, self._frame_pointers, len(_FRAME))
+        sp, x29, x30 = self._frame
+        return sp, x29, x30
 
     def write(self, name: str, value: int) -> None:
         """Set a register. A new `pstate` does not switch stack pointers: see `cpu_state`."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.pytest_plugin import coverage, kdb, mutants, states, tools
+from harness.pytest_plugin import coverage, kdb, mutants, states, tools, unseen
 from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
 from harness.pytest_plugin.used import given, remember
 
@@ -71,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     tools.register(config)
     config.addinivalue_line("markers", "no_sanitizer: what the kernel does to its tables is not looked at")
     config.pluginmanager.register(tools, "lukos-tools")
+    config.pluginmanager.register(unseen, "lukos-unseen")
     settings = settings_of(config)
     if not is_worker(config):
         settings.refuse_missing(settings.given)
@@ -129,11 +130,7 @@ def kernel_elf(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Kernel:
     """The kernel, as it was just after boot: booted once by each worker, restored for each test."""
-    booted = _pool(request.config).fresh(kernel_elf)
-    booted.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
-    remember(request.node, booted)
-    kdb.record(request.node, booted)
-    return booted
+    return _given(request, _pool(request.config).fresh(kernel_elf))
 
 
 @pytest.fixture
@@ -160,13 +157,19 @@ def boot_kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Iterator[Ca
 
     def boot(**options: Any) -> Kernel:
         made.append(_pool(request.config).boot(kernel_elf, **options))
-        remember(request.node, made[-1])
-        kdb.record(request.node, made[-1])
-        return made[-1]
+        return _given(request, made[-1])
 
     yield boot
     for each in made:
         each.close()
+
+
+def _given(request: pytest.FixtureRequest, booted: Kernel) -> Kernel:
+    """A kernel, for the test that asks."""
+    booted.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
+    remember(request.node, booted)
+    kdb.record(request.node, booted)
+    return booted
 
 
 def _pool(config: pytest.Config) -> Pool:

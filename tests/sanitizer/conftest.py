@@ -67,7 +67,19 @@ def cases(cases_image):
     return Cases(cases_image)
 
 
+def foreign(tmp_path_factory, *options):
+    return build(
+        Path(__file__).parent / "foreign", tmp_path_factory.mktemp("foreign") / "foreign.elf", *options
+    )
+
+
 @pytest.fixture(scope="session")
 def foreign_elf(tmp_path_factory):
     """A kernel with 64K pages and three defects; see its source."""
-    return build(Path(__file__).parent / "foreign", tmp_path_factory.mktemp("foreign") / "foreign.elf")
+    return foreign(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def stripped_elf(tmp_path_factory):
+    """The same without DWARF: only its symbols say what is where."""
+    return foreign(tmp_path_factory, "-g0")

@@ -12,11 +12,26 @@ FLAGS = (
 )
 
 
-def build(folder, output):
-    """Link all C and assembly files of a folder by its linker script into the ELF file `output`."""
+def build(folder, output, *options):
+    """Link all C and assembly files of a folder by its linker script into the ELF file `output`.
+
+    `options` of the compiler go before those that all have.
+    """
     sources = sorted(str(path) for path in folder.iterdir() if path.suffix in (".c", ".S"))
     script = next(folder.glob("*.ld"))
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-T", str(script), *sources, "-o", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *FLAGS,
+        *options,
+        "-T",
+        str(script),
+        *sources,
+        "-o",
+        str(output),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return output

@@ -87,6 +87,11 @@ class Model:
         """Whether this CPU walks the tree now."""
         return self.active[root.half] is root
 
+    def output_page(self, va: int) -> int | None:
+        """Where the page of a virtual address is, or None; by the tables as they are."""
+        root = self.active["ttbr1" if bit(va, 55) else "ttbr0"]
+        return None if root is None else self.book.output_page(self.book.root_use(root), va)
+
     # -- registers ----------------------------------------------------------------------------------------
 
     def register_write(self, event: RegisterWrite) -> None:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from harness.arch.descriptor import LAST_LEVEL, kind_of
+from harness.arch.descriptor import LAST_LEVEL, decode, kind_of
 from harness.arch.regime import Half, Regime
 from harness.machine.memory import Memory
 from harness.machine.watched import WatchedRanges
@@ -113,6 +113,17 @@ class TableBook:
         """The table that the descriptor `raw` of `use` links."""
         entries = 1 << use.root.regime.granule.stride
         return Use(use.root, use.next_table(raw), use.level + 1, use.va_of(entry), entries)
+
+    def output_page(self, use: Use, va: int) -> int | None:
+        """The physical address that a page-aligned virtual one has below a table, or None."""
+        index = va - use.va >> use.shift
+        entry = use.table + 8 * index
+        raw = self._memory.read_qword(entry) if 0 <= index < use.entries else None
+        if raw is not None and use.is_table(raw):
+            return self.output_page(self.child(use, entry, raw), va)
+        if raw is None or not use.is_leaf(raw):
+            return None
+        return decode(raw, use.level, use.root.regime.granule).output_address | va & (1 << use.shift) - 1
 
     def add(self, use: Use, entry: int, enter: Enter) -> None:
         """A table came into use, with all below it."""

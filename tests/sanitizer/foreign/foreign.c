@@ -12,6 +12,7 @@
 #define PAGE 0x10000ul
 #define WINDOW 0x100000000ul
 #define TABLE 3ul
+#define ADDRESS 0xFFFFFFFFF000ul
 #define PAGE_RW (3ul | 3ul << 8 | 1ul << 10 | 1ul << 53 | 1ul << 54)
 #define PAGE_RX (3ul | 3ul << 8 | 1ul << 10 | 1ul << 7 | 1ul << 54)
 #define TCR (16ul | 3ul << 12 | 1ul << 14 | 1ul << 23 | 2ul << 32 | 1ul << 36)
@@ -32,6 +33,12 @@ void remap(uint64_t va, uint64_t pa);
 void unmap_unshifted(uint64_t va);
 void release_early(void);
 uint64_t peek(uint64_t va);
+void remap_and_fail(uint64_t va, uint64_t pa, uint64_t how);
+void die(const char *why);
+void give_up(uint64_t va);
+void fill(uint64_t va, const uint64_t *values, uint64_t count);
+void move_block(uint64_t va, uint64_t pa);
+void move_block_at_once(uint64_t va, uint64_t pa);
 
 static volatile uint64_t *entry(uint64_t va)
 {
@@ -75,7 +82,7 @@ void remap(uint64_t va, uint64_t pa)
 }
 
 /* Defect 2: the operand is a page number. */
-void unmap_unshifted(uint64_t va)
+__attribute__((noinline)) void unmap_unshifted(uint64_t va)
 {
     *entry(va) = 0;
     invalidate(va);
@@ -90,9 +97,77 @@ void release_early(void)
     __asm__ volatile("dsb ish\n\tisb" : : : "memory");
 }
 
-uint64_t peek(uint64_t va)
+__attribute__((noinline)) uint64_t peek(uint64_t va)
 {
     return *(volatile uint64_t *)va;
+}
+
+__attribute__((noinline)) void die(const char *why)
+{
+    for (;;) {
+        __asm__ volatile("" : : "r"(why));
+    }
+}
+
+/* Defect 2 by way of another function. */
+void give_up(uint64_t va)
+{
+    unmap_unshifted(va);
+    peek((uint64_t)level1);
+    publish();
+}
+
+/* One store instruction for any number of entries. */
+void fill(uint64_t va, const uint64_t *values, uint64_t count)
+{
+    for (uint64_t at = 0; at < count; at++) {
+        *entry(va + at * PAGE) = values[at];
+    }
+}
+
+/* The entry of a 2M block in whatever tables of 4K pages and 48 bits are in use. */
+static volatile uint64_t *live_block(uint64_t va)
+{
+    uint64_t table;
+    __asm__ volatile("mrs %0, ttbr0_el1" : "=r"(table));
+    for (unsigned shift = 39; shift > 21; shift -= 9) {
+        table = ((volatile uint64_t *)(table & ADDRESS))[va >> shift & 511];
+    }
+    return (volatile uint64_t *)(table & ADDRESS) + (va >> 21 & 511);
+}
+
+void move_block(uint64_t va, uint64_t pa)
+{
+    volatile uint64_t *live = live_block(va);
+    uint64_t attributes = *live & ~ADDRESS;
+
+    *live = 0;
+    invalidate(va >> 12);
+    *live = pa | attributes;
+    publish();
+}
+
+/* Defect 1 in the tables of others. */
+void move_block_at_once(uint64_t va, uint64_t pa)
+{
+    volatile uint64_t *live = live_block(va);
+
+    *live = pa | (*live & ~ADDRESS);
+    invalidate(va >> 12);
+}
+
+/* Defect 1 on the way to a failure of another kind: a panic, an abort, a loop. */
+void remap_and_fail(uint64_t va, uint64_t pa, uint64_t how)
+{
+    map(va, pa + PAGE);
+    remap(va, pa);
+    if (how == 0) {
+        die("for good reasons");
+    } else if (how == 1) {
+        peek(WINDOW - 8);
+    }
+    for (;;) {
+    }
 }
 
 void start(void)
@@ -117,5 +192,6 @@ void start(void)
 
 void *const keep[] = {
     (void *)map,           (void *)unmap, (void *)release, (void *)remap, (void *)unmap_unshifted,
-    (void *)release_early, (void *)peek,
+    (void *)release_early, (void *)peek,  (void *)remap_and_fail, (void *)give_up,         (void *)fill,
+    (void *)move_block,    (void *)move_block_at_once,
 };
