@@ -58,8 +58,11 @@ def held(kernel, vases, apart):
     return sorted(found.difference(apart))
 
 
-def concerns(kernel, apart=()):
-    """What an audit of all there is finds; `apart` are the PAs of what a test has allocated for itself."""
+def books_of(kernel, apart=()):
+    """All there is, as an audit wants it: walkers of each VAS, and the books as they are now.
+
+    `apart` are the PAs of what a test has allocated for itself.
+    """
     vases, used = all_vases(kernel), uses(kernel)
     books = Books(
         owner=lambda pa: used.get(pa, "unmanaged"),
@@ -67,7 +70,12 @@ def concerns(kernel, apart=()):
         direct=range(KERNEL_BASE, KERNEL_WINDOW),
         held=held(kernel, vases, apart),
     )
-    return audit([vas.tables().walker for vas in vases], books)
+    return [vas.tables().walker for vas in vases], books
+
+
+def concerns(kernel, apart=()):
+    """What an audit of all there is finds."""
+    return audit(*books_of(kernel, apart))
 
 
 def all_vases(kernel):

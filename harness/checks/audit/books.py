@@ -104,11 +104,10 @@ def _areas(walker: Walker, leaves: Sequence[Mapping], areas: Sequence[Area]) -> 
         if area is None or leaf.va + leaf.size > area.end:
             yield Concern.of("no-area", "no area of the books covers it", walker, leaf)
             continue
-        granted = _granted(leaf)
-        wrong = {right for right in granted if right != "-" and right not in area.prot}
-        wrong |= {right for right in area.prot if right not in granted + area.may_lack}
-        if wrong:
-            yield Concern.of("rights", f"{granted} where the books say {area.prot}", walker, leaf)
+        granted, own = _granted(walker, leaf)
+        more = {right for right in granted if right != "-" and right not in area.prot}
+        if more or any(right not in own + area.may_lack for right in area.prot):
+            yield Concern.of("rights", f"{leaf.permissions} where the books say {area.prot}", walker, leaf)
         if area.memory and area.memory != _memory(walker, leaf):
             message = f"{_memory(walker, leaf)} where the books say {area.memory}"
             yield Concern.of("memory", message, walker, leaf)
@@ -134,11 +133,15 @@ def _area_at(areas: Sequence[Area], va: int) -> Area | None:
     return areas[at] if at >= 0 and va < areas[at].end else None
 
 
-def _granted(leaf: Mapping) -> str:
-    """The rights that somebody gets; none before the access flag is set."""
+def _granted(walker: Walker, leaf: Mapping) -> tuple[str, str]:
+    """The rights that somebody gets, and those that the owners of this half get: EL0, or the kernel.
+
+    None before the access flag is set.
+    """
     if not leaf.descriptor.af:
-        return "---"
-    return str(leaf.permissions.el0 if leaf.permissions.el0.read else leaf.permissions.el1)
+        return "---", "---"
+    el0, el1 = leaf.permissions.el0, leaf.permissions.el1
+    return str(el0 if el0.read else el1), str(el0 if walker.regime.half == "ttbr0" else el1)
 
 
 def _memory(walker: Walker, leaf: Mapping) -> str:
