@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from harness.cli.audit import audit
 from harness.cli.bench import bench
 from harness.cli.call import call
 from harness.cli.check import check
@@ -33,7 +34,7 @@ def cli() -> None:
     """Run AArch64 kernels on an emulated CPU whose MMU is on, and look at their translation tables."""
 
 
-for command in (run, debug, tables, symbols, call, info, check, trace, bench, mutants_command):
+for command in (run, debug, tables, symbols, call, info, check, audit, trace, bench, mutants_command):
     cli.add_command(command)
 
 

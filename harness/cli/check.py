@@ -80,7 +80,7 @@ def check(
     return FOUND if found else 0
 
 
-def start(image: ElfImage, bare: bool, sanitize: Options, options: dict[str, Any]) -> Kernel:
+def start(image: ElfImage, bare: bool, sanitize: Options | None, options: dict[str, Any]) -> Kernel:
     """The kernel, booted or prepared for calls."""
     if not bare:
         return Kernel(image, budget=BUDGET, sanitize=sanitize, **options)

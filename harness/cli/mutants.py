@@ -117,7 +117,7 @@ def mutants_command(
     journal = _run(program, chosen, paths, jobs, limit, folder)
     results = [(mutant, journal.results[mutant.id]) for mutant in chosen]
     if summary is not None:
-        scores = before | totals(results)
+        scores = before | totals(results, known)
         summary.write_text(
             json.dumps({kind: scores[kind] for kind in KINDS if kind in scores}, indent=1) + "\n"
         )

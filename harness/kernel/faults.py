@@ -182,22 +182,39 @@ class FlipBit:
 
 
 @dataclass(frozen=True, slots=True)
+class AsidNames:
+    """How a kernel calls its books of ASIDs: a variable, and what its struct has.
+
+    `count` is how many there are, `lent` an array of 64-bit words with a bit set for each that is in use,
+    `hint` the first that may be free. A kernel without a hint has "".
+    """
+
+    variable: str = "asids"
+    count: str = "count"
+    lent: str = "lent"
+    hint: str = "hint"
+
+
+@dataclass(frozen=True, slots=True)
 class FillAsids:
     """All ASIDs of the present generation but the last `left` are lent, as if that many spaces had run."""
 
     left: int = 0
+    names: AsidNames = AsidNames()
 
     @contextmanager
     def inject(self, kernel: Kernel) -> Iterator[Injection]:
         """They are lent when this begins."""
-        asids = kernel.variable("asids")
-        free = range(asids.count - self.left, asids.count)
-        for word in range(asids.count // 64):
-            asids.lent[word] = U64
+        asids = kernel.variable(self.names.variable)
+        count, lent = int(getattr(asids, self.names.count)), getattr(asids, self.names.lent)
+        free = range(count - self.left, count)
+        for word in range(count // 64):
+            lent[word] = U64
         for asid in free:
-            asids.lent[asid // 64] &= U64 ^ 1 << asid % 64
-        asids.hint = free.start
-        yield Injection(struck=f"{asids.count - self.left} ASIDs lent")
+            lent[asid // 64] &= U64 ^ 1 << asid % 64
+        if self.names.hint:
+            setattr(asids, self.names.hint, free.start)
+        yield Injection(struck=f"{free.start} ASIDs lent")
 
     def __str__(self) -> str:
         return f"asids-left-{self.left}"

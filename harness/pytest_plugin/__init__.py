@@ -102,6 +102,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kernel_elf", targets, ids=ids, indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run a sample, if that is asked for."""
+    states.choose(config, items)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """One clear error instead of one for each test, when an image of the ini option is not there."""
     uses = any("kernel_elf" in getattr(item, "fixturenames", ()) for item in session.items)

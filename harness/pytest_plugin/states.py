@@ -2,13 +2,15 @@
 """Two runs of the suite must leave every kernel in the same state.
 
 `--kernel-states=FILE` writes what each test leaves: instructions retired and a digest of memory, of every
-kernel it used. `--kernel-same-as=FILE` fails the run if a test leaves anything else. Random tests need the
-same `--hypothesis-seed` in both.
+kernel that it got from a fixture. `--kernel-same-as=FILE` fails the run if a test leaves anything else.
+Random tests need the same `--hypothesis-seed` in both. `--kernel-sample=N` is for large suites: it runs about
+one test in N, always the same ones.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--kernel-states", metavar="FILE", help="write the state that each test leaves its kernels in"
     )
     group.addoption("--kernel-same-as", metavar="FILE", help="fail where these states are not those of FILE")
+    group.addoption(
+        "--kernel-sample",
+        metavar="N",
+        type=int,
+        default=0,
+        help="run about one test in N, chosen by their names",
+    )
 
 
 def register(config: pytest.Config) -> None:
@@ -57,6 +66,15 @@ def register(config: pytest.Config) -> None:
                 f"--kernel-same-as={compare}: {error}; write it with --kernel-states"
             ) from None
     config.pluginmanager.register(States(folder / write if write else None, expected), "lukos-states")
+
+
+def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave a sample, if one was asked for: tests of whose names a checksum is a multiple of N."""
+    every = config.getoption("kernel_sample")
+    if every > 0:
+        chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % every == 0]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 def states(kernels: Iterable[Kernel]) -> list[State]:

@@ -25,10 +25,12 @@ def given(item: pytest.Item) -> list[Kernel]:
 
 
 def kernels_of(item: pytest.Item) -> list[Kernel]:
-    """These, and those that other fixtures of the test are, once each."""
+    """These, and those that other fixtures of the test are, or have as `kernel`, once each."""
     if "harness.kernel" not in sys.modules:
         return []  # nobody can have made one
     from harness import Kernel
 
-    others = (each for each in getattr(item, "funcargs", {}).values() if isinstance(each, Kernel))
-    return list({id(each): each for each in (*given(item), *others)}.values())
+    values = getattr(item, "funcargs", {}).values()
+    others = [each for value in values for each in (value, getattr(value, "__dict__", {}).get("kernel"))]
+    found = (*given(item), *(each for each in others if isinstance(each, Kernel)))
+    return list({id(each): each for each in found}.values())

@@ -21,19 +21,22 @@ from harness.report.words import plural
 Results = Sequence[tuple[Mutant, Verdict]]
 
 
-def totals(results: Results) -> dict[str, dict[str, float]]:
+def totals(results: Results, reasons: Reasons) -> dict[str, dict[str, float]]:
     """By kind: how many there are, are killed, survive, are in code that no test reaches.
 
-    The score is the share of those killed among all, in percent.
+    "without reason" are those of them that live and that `reasons` does not explain. The score is the share
+    of those killed among all, in percent.
     """
     found: dict[str, dict[str, float]] = {}
     for kind in KINDS:
-        counts = Counter(verdict.status for mutant, verdict in results if mutant.kind == kind)
+        mine = [(mutant, verdict) for mutant, verdict in results if mutant.kind == kind]
+        counts = Counter(verdict.status for _, verdict in mine)
         if counts:
             found[kind] = {
                 "mutants": counts.total(),
                 **{status: counts[status] for status in get_args(Status)},
                 "score": round(100 * counts["killed"] / counts.total(), 1),
+                "without reason": sum(_is_unexplained(mutant, verdict, reasons) for mutant, verdict in mine),
             }
     return found
 
@@ -56,9 +59,16 @@ def place_of(mutant: Mutant) -> Missing:
 
 def mutation_data(results: Results, reasons: Reasons) -> dict[str, Any]:
     """The score, each mutant, and how many of those that live nobody has explained."""
-    listed = [_data(mutant, verdict, reasons) for mutant, verdict in results]
-    unexplained = [each for each in listed if each["status"] != "killed" and each["reason"] is None]
-    return {"totals": totals(results), "unexplained": len(unexplained), "mutants": listed}
+    found = totals(results, reasons)
+    return {
+        "totals": found,
+        "unexplained": sum(row["without reason"] for row in found.values()),
+        "mutants": [_data(mutant, verdict, reasons) for mutant, verdict in results],
+    }
+
+
+def _is_unexplained(mutant: Mutant, verdict: Verdict, reasons: Reasons) -> bool:
+    return verdict.status != "killed" and reasons.of(place_of(mutant)) is None
 
 
 def _data(mutant: Mutant, verdict: Verdict, reasons: Reasons) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def _data(mutant: Mutant, verdict: Verdict, reasons: Reasons) -> dict[str, Any]:
 def mutation_report(results: Results, reasons: Reasons) -> RenderableType:
     """For the terminal."""
     table = grid("kind", ">mutants", ">killed", ">survived", ">not reached", ">score")
-    for kind, row in totals(results).items():
+    for kind, row in totals(results, reasons).items():
         cells = (f"{row[name]:,}" for name in ("mutants", "killed", "survived", "not reached"))
         table.add_row(kind, *cells, f"{row['score']:.1f} %")
     alive = [(mutant, verdict) for mutant, verdict in results if verdict.status != "killed"]

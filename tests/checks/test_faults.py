@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from harness import GuestError, GuestPanic, HarnessError
+from harness.arch.bits import U64
+from harness.checks.audit import audit
 from harness.checks.sanitizer import Options
 from harness.kernel.faults import (
+    AsidNames,
     DelayTlbi,
     FailCall,
     FillAsids,
@@ -17,11 +22,12 @@ from harness.kernel.faults import (
     SpuriousFault,
     occurrences,
 )
+from tests.support.books import books_of
 from tests.support.trace import tracing
 from tests.support.vmm import PAGE, Vmm
-from tests.uk.driver import RW, R, user_vas
+from tests.uk.driver import LARGE, POPULATE, RW, RX, R, kernel_vas, user_vas
 
-VALID, AP_READ_ONLY, UXN, LOWEST_ADDRESS_BIT = 0, 7, 54, 12
+AP_READ_ONLY = 7
 
 
 @pytest.fixture(scope="module")
@@ -119,23 +125,70 @@ def test_occurrences_are_of_the_kernels_text(small_kernel):
 # -- tables -------------------------------------------------------------------------------------------------
 
 
-def entry_of(vmm, space, va):
-    """The physical address of the leaf entry of a VA."""
-    return vmm.kernel.tables(space).walk(va).steps[-1].entry_address
+def entry_of(vas, page, level=-1):
+    """The physical address of the entry of a page from the base on: the leaf, or above it."""
+    return vas.tables().walk(vas.base + page * PAGE).steps[level].entry_address
 
 
-@pytest.mark.parametrize("bit", [VALID, AP_READ_ONLY, UXN, LOWEST_ADDRESS_BIT])
-def test_a_flipped_bit_of_an_entry_shows_in_the_tables(small_vmm, bit):
-    """The walk no longer says what the books say: other rights, another address, or nothing."""
-    vmm = small_vmm
-    space, va = used(vmm)
-    expected = str(vmm.kernel.tables(space).lookup(va)), vmm.translate(space, va)
-    fault = FlipBit(entry_of(vmm, space, va), bit)
-    with fault.inject(vmm.kernel) as injection:
-        assert f"bit {bit}" in injection.struck
-    assert (str(vmm.kernel.tables(space).lookup(va)), vmm.translate(space, va)) != expected
-    with fault.inject(vmm.kernel):
-        assert (str(vmm.kernel.tables(space).lookup(va)), vmm.translate(space, va)) == expected
+# What a bit of an entry means: nothing to the hardware, or nothing for this entry in this place (D8.3).
+_ADDRESS, _SOFTWARE, _PBHA = {*range(12, 48)}, {*range(55, 59)}, {*range(59, 63)}
+_IGNORED_LEAF = (
+    _SOFTWARE
+    | _PBHA
+    | {
+        *(5, 63),  # NS, and what is ignored
+        *(48, 49),  # RES0 without 52-bit addresses
+        *(50, 51),  # GP without BTI, DBM without hardware update of the dirty state
+    }
+)
+_IGNORED_TABLE = {*range(2, 12), *range(48, 59), 63}  # ignored, RES0, and NSTable
+_NEVER_CODE = {53, 54}  # PXN and UXN where EL0 may write: the one by D8.4.5, the other by SCTLR_EL1.WXN
+_IN_BLOCK = {*range(12, 21)}  # RES0, and nT
+_NG = {11}  # the kernel's half is in every address space
+
+WITHOUT_MEANING = {
+    ("user", "rw-"): _IGNORED_LEAF | _NEVER_CODE,
+    ("user", "r--"): _IGNORED_LEAF,
+    ("user", "r-x"): _IGNORED_LEAF,
+    ("user", "block"): _IGNORED_LEAF | _NEVER_CODE | _IN_BLOCK,
+    ("user", "table"): _IGNORED_TABLE | {59},  # PXNTable: no page below it is code at EL1
+    ("kernel", "rw-"): _IGNORED_LEAF | _NG | {53},  # PXN, by SCTLR_EL1.WXN
+    ("kernel", "r--"): _IGNORED_LEAF | _NG,
+    ("kernel", "table"): _IGNORED_TABLE | {60, 61},  # UXNTable, APTable[0]: EL0 has no rights below it
+}
+PLACES = {"rw-": (0, -1), "r--": (2, -1), "r-x": (3, -1), "block": (512, -1), "table": (0, -2)}
+
+
+@pytest.mark.parametrize(("half", "kind"), WITHOUT_MEANING)
+def test_every_flipped_bit_that_means_something_is_noticed_by_the_audit(small_kernel, half, kind):
+    """Whatever it is of, and no other bit: each of the 64, against what the kernel's books say."""
+    vas = user_vas(small_kernel) if half == "user" else kernel_vas(small_kernel)
+    for page, attr, size in ((0, RW, PAGE), (2, R, PAGE), (3, RX, PAGE), (512, RW, LARGE)):
+        vas.map("anon", size, attr, at=vas.base + page * PAGE, flags=POPULATE)
+    walkers, books = books_of(small_kernel)
+    entry, noticed = entry_of(vas, *PLACES[kind]), set()
+    for bit in range(64):
+        fault = FlipBit(entry, bit)
+        with fault.inject(small_kernel):
+            noticed |= {bit} if audit(walkers, books) else set()
+        with fault.inject(small_kernel):
+            pass  # it is as it was
+    assert noticed == {*range(64)} - WITHOUT_MEANING[half, kind]
+    assert noticed >= _ADDRESS - _IN_BLOCK
+    assert audit(walkers, books) == []
+
+
+def test_a_flipped_bit_stays_and_is_told(small_kernel):
+    """Where, which, and of what; a second time it is as before."""
+    vas = user_vas(small_kernel)
+    va = vas.map("anon", PAGE, at=vas.base, flags=POPULATE)
+    before = vas.tables().lookup(va).descriptor.raw
+    fault = FlipBit(entry_of(vas, 0), AP_READ_ONLY)
+    for expected in (before ^ 1 << AP_READ_ONLY, before):
+        with fault.inject(small_kernel) as injection:
+            pass
+        assert vas.tables().lookup(va).descriptor.raw == expected
+        assert injection.struck == f"bit 7 of {expected ^ 1 << AP_READ_ONLY:#x} at {fault.address:#x}"
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -148,6 +201,22 @@ def test_the_last_asid_ends_a_generation(small_vmm, left):
         vmm.activate(space)
     assert (int(vmm.kernel.variable("asid_generation")) > generation) == (left == 0)
     assert vmm.kernel.machine.sysreg["TTBR0_EL1"] >> 48
+
+
+def test_the_books_of_asids_may_have_any_names(small_kernel):
+    """Those of another kernel are handed in; of one that has none, the error says what was looked for."""
+    count, lent = 128, [0, 0]
+    other = SimpleNamespace(size=count, taken=lent, next=0)
+    stranger = SimpleNamespace(variable={"pool": other}.__getitem__)
+    names = AsidNames(variable="pool", count="size", lent="taken", hint="next")
+    with FillAsids(left=2, names=names).inject(stranger) as injection:
+        assert injection.struck == "126 ASIDs lent"
+    assert (lent, other.next) == ([U64, U64 >> 2], 126)
+    with (
+        pytest.raises(HarnessError, match="nonesuch"),
+        FillAsids(names=AsidNames("nonesuch")).inject(small_kernel),
+    ):
+        pass
 
 
 # -- faults and stack ---------------------------------------------------------------------------------------

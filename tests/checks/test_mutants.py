@@ -231,11 +231,12 @@ def test_only_mutants_that_are_killed_count(found: list[Mutant]) -> None:
     results = [(mutant, Verdict(fate)) for mutant, fate in zip(chosen, fates, strict=True)]
     data = mutation_data(results, Reasons(()))
     row = {"mutants": 4, "killed": 1, "survived": 1, "not reached": 2, "score": 25.0}
-    assert data["totals"] == {"branch": row}
+    assert data["totals"] == {"branch": row | {"without reason": 3}}
     assert data["unexplained"] == 3
     known = Reasons(tuple(Reason(each.file, each.function, "", "so it is") for each in chosen))
     data = mutation_data(results, known)
     assert [each["reason"] for each in data["mutants"]] == [None, *["so it is"] * 3]
+    assert data["totals"] == {"branch": row | {"without reason": 0}}
     assert data["unexplained"] == 0
 
 

@@ -252,6 +252,7 @@ def test_a_summary_is_written_for_the_project(campaign: Mutants, tmp_path: Path)
     whole = json.loads(file.read_text())
     assert whole == data["totals"]
     assert len(whole) > 1
+    assert all(row["without reason"] == row["mutants"] - row["killed"] for row in whole.values())
     _, data = campaign(
         *("--summary", str(file), "--kind", "branch"),
         tests=STRICT,

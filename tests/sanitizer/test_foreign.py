@@ -97,6 +97,18 @@ def test_what_is_no_function_by_its_symbol_is_refused(capfd, stripped_elf, call,
     assert "DWARF" not in said
 
 
+def test_its_tables_can_be_audited(capfd, foreign_elf):
+    """Pages of 64K, a root that is smaller than one, and no kernel half: nothing is wrong with them."""
+    assert main(["audit", str(foreign_elf), "--ram", "64M", "--call", GOOD[0]]) == 0
+    assert capfd.readouterr().out.startswith("nothing wrong with ")
+
+
+def test_before_the_mmu_is_on_there_is_nothing_to_audit(capfd, foreign_elf):
+    """One line says so, and how to get further."""
+    assert main(["audit", str(foreign_elf), "--ram", "64M", "--boot-until", "start"]) == 1
+    assert "the MMU is off" in capfd.readouterr().err
+
+
 def test_sarif_names_rule_file_and_line(capfd, foreign_elf):
     """What code review tools want to know."""
     call = next(iter(DEFECTS))

@@ -219,6 +219,10 @@ class Vas:
 
     def vmas(self):
         """The VMAs in the order of the list; without the user program's."""
+        return [vma for vma in self.all_vmas() if vma.start != PROBE]
+
+    def all_vmas(self):
+        """The VMAs in the order of the list."""
         found, at = [], struct.unpack("<Q", self._peek(self._first, 8))[0]
         while at:
             raw = self._peek(at, self._vma_size)
@@ -227,8 +231,7 @@ class Vas:
                 struct.unpack_from("<Q", raw, self._at[each])[0] for each in ("ops", "attr", "flags", "name")
             )
             [level] = struct.unpack_from("<i", raw, self._at["page_lvl"])
-            if start != PROBE:
-                found.append(Vma(start, end, self._kind_at.get(ops, "?"), attr, flags, level, name))
+            found.append(Vma(start, end, self._kind_at.get(ops, "?"), attr, flags, level, name))
             [at] = struct.unpack_from("<Q", raw, self._next)
         return found
 
@@ -251,9 +254,13 @@ class Vas:
 
         Also counts the tables that it meets, in `table_pages`; none of them but the root may be empty.
         """
+        return [page for page in self.all_pages() if page.va != PROBE]
+
+    def all_pages(self):
+        """The same with the user program."""
         first = 0 if self.space is not None else KERNEL_WINDOW
         self.table_pages = 0
-        return [page for page in self._walk(*self._top) if page.va >= first and page.va != PROBE]
+        return [page for page in self._walk(*self._top) if page.va >= first]
 
     def _walk(self, table, level, base):
         shift, self.table_pages = 39 - 9 * level, self.table_pages + 1

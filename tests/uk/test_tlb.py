@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from harness import Kernel
+from harness.checks.sanitizer import Options
 from harness.checks.tlb import AdversarialTlb
+from harness.errors import GuestViolation
 from harness.image import ElfImage
 from harness.kernel.faults import DelayTlbi, FillAsids, SkipInstruction
 from tests.support.vmm import PAGE
@@ -120,7 +124,7 @@ def test_a_correct_kernel_does_not_notice(boot, scenario, seed):
     assert boot(seed).run(scenario) == boot(None).run(scenario)
 
 
-def page_goes(kernel):
+def user_page_goes(kernel):
     """A page that is in use is unmapped: what EL0 reads then."""
     vas = user_vas(kernel)
     va = vas.map("anon", PAGE)
@@ -130,23 +134,50 @@ def page_goes(kernel):
     yield vas.user("r", va).outcome
 
 
-@pytest.mark.parametrize("fault", [SkipInstruction("TLBI"), SkipInstruction("DSB"), DelayTlbi()], ids=str)
-def test_a_step_left_out_by_the_kernel_is_read_by_a_program(boot, fault):
-    """For some of the seeds the page is there still; without a fault it never is."""
+def kernel_page_goes(kernel):
+    """The same of a page of the kernel's half: what EL1 reads then."""
+    vas = kernel_vas(kernel)
+    va = vas.map("anon", PAGE)
+    vas.store(va, 1)
+    yield
+    vas.unmap(va, PAGE)
+    yield "fault" if vas.load(va) is None else "ok"
+
+
+FAULTS = [SkipInstruction("TLBI"), SkipInstruction("DSB"), DelayTlbi()]
+GOING = pytest.mark.parametrize("going", [user_page_goes, kernel_page_goes], ids=["user", "kernel"])
+
+
+@GOING
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_step_left_out_by_the_kernel_is_read_by_a_program(boot, fault, going):
+    """Or by the kernel. For some of the seeds the page is there still; without a fault it never is."""
     outcomes = {True: set(), False: set()}
     for seed in TRIED:
         for faulty in outcomes:
             booted = boot(seed)
             booted.kernel.restore(booted.moment)
-            steps = page_goes(booted.kernel)
+            steps = going(booted.kernel)
             next(steps)
-            if faulty:
-                with fault.inject(booted.kernel) as injection:
-                    outcomes[faulty].add(next(steps))
-                assert injection.struck
-            else:
+            with fault.inject(booted.kernel) if faulty else nullcontext() as injection:
                 outcomes[faulty].add(next(steps))
+            assert not faulty or injection.struck
     assert outcomes == {True: {"ok", "fault"}, False: {"fault"}}
+
+
+@GOING
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_the_sanitizer_says_so_of_the_same_step(image, fault, going):
+    """In the call that leaves it out; without a fault it has nothing to say."""
+    with Kernel(image, ram_size=64 << 20, sanitize=Options()) as kernel:
+        moment = kernel.snapshot()
+        assert list(going(kernel)) == [None, "fault"]
+        kernel.restore(moment)
+        steps = going(kernel)
+        next(steps)
+        with fault.inject(kernel) as injection, pytest.raises(GuestViolation):
+            next(steps)
+    assert injection.struck
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

@@ -9,6 +9,7 @@ from typing import Any
 from harness.arch.bits import bit
 from harness.arch.descriptor import Descriptor
 from harness.arch.permissions import Permissions, TableLimits, permissions
+from harness.arch.regime import Regime
 from harness.checks.findings import Rule
 from harness.checks.model.change import Change
 from harness.checks.model.reliance import Reliance
@@ -40,7 +41,7 @@ class Policy(EntryCheck):
             return True
         wxn = bit(model.registers["SCTLR_EL1"], _WXN)
         granted = permissions(change.after, TableLimits(), wxn=wxn)
-        if not any(_violations(change, change.after, granted)):
+        if not any(violations(change.use.root.regime, change.after, granted)):
             return True
         if len(self._suspects) < _SUSPECTS:
             self._suspects[change.entry] = change
@@ -52,7 +53,7 @@ class Policy(EntryCheck):
             ttbr = change.use.root.regime.table_base if change.use.root.half == "ttbr0" else None
             walk = model.machine.walk(change.va, ttbr)
             if walk.leaf is not None and walk.steps[-1].entry_address == change.entry:
-                for check, message in _violations(change, walk.leaf, walk.permissions):
+                for check, message in violations(change.use.root.regime, walk.leaf, walk.permissions):
                     self.found(check, message, change, change)
         self._suspects.clear()
 
@@ -66,14 +67,14 @@ class Policy(EntryCheck):
         self._good.clear()
 
 
-def _violations(change: Change, leaf: Descriptor, granted: Permissions) -> Iterator[tuple[str, str]]:
+def violations(regime: Regime, leaf: Descriptor, granted: Permissions) -> Iterator[tuple[str, str]]:
     """What is against the policy: (check, message)."""
-    regime, el0, el1 = change.use.root.regime, granted.el0, granted.el1
+    el0, el1 = granted.el0, granted.el1
     if (el0.write and el0.execute) or (el1.write and el1.execute):
         yield "writable-executable", f"a page is writable and executable: {granted}"
     if el0.read and el1.execute:
         yield "user-page-at-el1", "a page of EL0 is executable at EL1: PXN is clear"
-    if change.use.root.half == "ttbr1" and (el0.read or el0.execute):
+    if regime.half == "ttbr1" and (el0.read or el0.execute):
         yield "kernel-page-at-el0", f"a page of the kernel's half can be reached from EL0: {granted}"
     if regime.memory_type(leaf.attr_index).startswith("Device") and (el0.execute or el1.execute):
         yield "device-executable", f"a device is executable: {granted}"
