@@ -31,7 +31,7 @@ from harness.machine.hooks import Hook, PlacedHook
 from harness.machine.loops import CacheLoop
 from harness.machine.runner import Runner
 from harness.machine.scan import REGISTERS, Findings, Mark, scan
-from harness.machine.watched import WatchedRanges
+from harness.machine.watched import WatchedCode, WatchedRanges
 
 
 class Store(NamedTuple):
@@ -194,6 +194,15 @@ class Events:
         exits = [base + 4 * each.exit for base, text in self._texts for each in text.loops]
         self._hooks += hooks + engine.on_blocks([(va, va) for va in exits], lambda _: self.settle())
         self._rounds, self._cached = None, 0
+
+    def watch_code(self, callback: Callable[[int, int], None]) -> WatchedCode:
+        """Ranges of virtual addresses, none at first: `callback(va, size)` before a block in one executes."""
+
+        def entered(va: int, size: int) -> None:
+            self.settle()
+            callback(va, size)
+
+        return WatchedCode(self._engine, entered)
 
     # -- from the engine ----------------------------------------------------------------------------------
 

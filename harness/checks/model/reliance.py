@@ -11,8 +11,9 @@ class Reliance(NamedTuple):
 
     make    another entry is made where one was broken      eret   control goes to EL0
     reuse   a table page that was unlinked is written        end    a call from outside is over
+    execute instructions that were written are executed
     """
 
-    kind: Literal["make", "reuse", "eret", "end"]
+    kind: Literal["make", "reuse", "eret", "end", "execute"]
     time: int
     pc: int

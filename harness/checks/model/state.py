@@ -242,6 +242,8 @@ class Model:
         self.unsynced.clear()
         self.fresh_unsynced.clear()
         self.written.clear()
+        for check in self.checks:
+            check.synchronized(self)
 
     # -- exceptions and pauses ----------------------------------------------------------------------------
 
