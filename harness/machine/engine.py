@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unicorn import arm64_const, unicorn_const
 from unicorn.unicorn_py3.arch.arm64 import HOOK_INSN_SYS_CFUNC, UcAArch64, UcRegCP64
 from unicorn.unicorn_py3.unicorn import (
+    HOOK_CODE_CFUNC,
     HOOK_MEM_ACCESS_CFUNC,
     HOOK_TLB_FILL_CFUNC,
     Uc,
@@ -29,7 +30,7 @@ from harness.arch.permissions import Access
 from harness.arch.sysreg import SYSTEM_REGISTERS, Encoding
 from harness.errors import MachineError
 from harness.machine.cycles import break_cycles
-from harness.machine.hooks import Hook, PlacedHook, RangeHook
+from harness.machine.hooks import NOWHERE, Hook, PlacedHook, RangeHook
 from harness.machine.records import EXCEPTION, Layout, MemoryAccess, PendingException, Unbacked
 
 if TYPE_CHECKING:
@@ -404,7 +405,8 @@ class Engine:
         def forward(_uc: Uc, _kind: int, pa: int, size: int, value: int, _data: object) -> None:
             callback(pa, size, value & ((1 << 8 * size) - 1))
 
-        return RangeHook(self, uccallback(self._cpu, HOOK_MEM_ACCESS_CFUNC)(forward), "w")
+        function = uccallback(self._cpu, HOOK_MEM_ACCESS_CFUNC)(forward)
+        return RangeHook(self, unicorn_const.UC_HOOK_MEM_WRITE, function)
 
     def on_access(self, ranges: int, callback: Callable[[int, int, bool], None]) -> RangeHook:
         """A callback for loads and stores, with physical address, size and whether it is a store.
@@ -415,14 +417,28 @@ class Engine:
         def forward(_uc: Uc, kind: int, pa: int, size: int, _value: int, _data: object) -> None:
             callback(pa, size, kind == unicorn_const.UC_MEM_WRITE)
 
-        hook = RangeHook(self, uccallback(self._cpu, HOOK_MEM_ACCESS_CFUNC)(forward), "rw")
+        hook = RangeHook(self, _ACCESS_HOOKS["rw"], uccallback(self._cpu, HOOK_MEM_ACCESS_CFUNC)(forward))
         hook.reserve(ranges)
         self.flush_code()
         return hook
 
-    def cover(self, function: object, start: int, end: int, access: Literal["w", "rw"]) -> int:
+    def on_block(self, callback: Callable[[int, int], None]) -> RangeHook:
+        """A callback for blocks, with virtual address and size in bytes; it covers nothing yet.
+
+        Blocks that are translated by the time that they are covered do not call back.
+        """
+
+        def forward(_uc: Uc, va: int, size: int, _data: object) -> None:
+            callback(va, size)
+
+        function = uccallback(self._cpu, HOOK_CODE_CFUNC)(forward)
+        # Unicorn calls the only hook of this kind directly, wherever it has been moved since.
+        self.cover(unicorn_const.UC_HOOK_BLOCK, function, NOWHERE, NOWHERE + 1)
+        return RangeHook(self, unicorn_const.UC_HOOK_BLOCK, function)
+
+    def cover(self, kind: int, function: object, start: int, end: int) -> int:
         """See `RangeHook.cover`."""
-        return self._raw_hook(_ACCESS_HOOKS[access], function, start, end - 1)
+        return self._raw_hook(kind, function, start, end - 1)
 
     def _raw_hook(self, kind: int, function: object, begin: int, end: int, *more: object) -> int:
         """Unicorn's hook_add would make callbacks that are slower."""

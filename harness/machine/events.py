@@ -31,7 +31,7 @@ from harness.machine.hooks import Hook, PlacedHook, RangeHook
 from harness.machine.loops import CacheLoop
 from harness.machine.runner import Runner
 from harness.machine.scan import REGISTERS, Findings, Mark, scan
-from harness.machine.watched import WatchedRanges
+from harness.machine.watched import WatchedCode, WatchedRanges
 
 
 class Store(NamedTuple):
@@ -212,6 +212,15 @@ class Events:
             callback(Access(self._now(), self._engine.pc, pa, size, write))
 
         return self._engine.on_access(ranges, accessed)
+
+    def watch_code(self, callback: Callable[[int, int], None]) -> WatchedCode:
+        """Ranges of virtual addresses, none at first: `callback(va, size)` before a block in one executes."""
+
+        def entered(va: int, size: int) -> None:
+            self.settle()
+            callback(va, size)
+
+        return WatchedCode(self._engine, entered)
 
     # -- from the engine ----------------------------------------------------------------------------------
 

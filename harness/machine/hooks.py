@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.machine.engine import Engine
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # int pthread_equal(a, b) of the C library, called with the CPU's address and a register's number, which are
 # not equal: 0, which lets an instruction execute.
 _NOTHING = ctypes.cast(ctypes.CDLL(None).pthread_equal, ctypes.c_void_p).value or 0
-_NOWHERE = (1 << 64) - 4096  # no access and no instruction has this address
+NOWHERE = (1 << 64) - 4096  # no access and no instruction has this address
 
 
 @dataclass(eq=False, slots=True)
@@ -51,7 +51,7 @@ class PlacedHook:
 
     def park(self) -> None:
         """Call back for nothing, until `cover` says for what."""
-        self.cover(_NOWHERE, _NOWHERE + 1)
+        self.cover(NOWHERE, NOWHERE + 1)
 
     def silence(self) -> None:
         """Let the instruction that it is for execute unseen, until `resume`."""
@@ -63,15 +63,16 @@ class PlacedHook:
 
 
 class RangeHook:
-    """One callback for the accesses to any number of physical ranges, which may change at any time."""
+    """One callback for what happens in any number of ranges of addresses, which may change at any time."""
 
-    def __init__(self, engine: Engine, function: object, access: Literal["w", "rw"]) -> None:
-        self._engine, self.function, self._access = engine, function, access
+    def __init__(self, engine: Engine, kind: int, function: object) -> None:
+        """`kind` is unicorn's; `function` is called by it."""
+        self._engine, self._kind, self._function = engine, kind, function
         self._spare: list[PlacedHook] = []
 
     def reserve(self, ranges: int) -> None:
         """Have so many that cover nothing yet. While code is running new ones come too late for it."""
-        for placed in [self.cover(_NOWHERE, _NOWHERE + 1) for _ in range(ranges)]:
+        for placed in [self.cover(NOWHERE, NOWHERE + 1) for _ in range(ranges)]:
             self.uncover(placed)
 
     @property
@@ -80,9 +81,9 @@ class RangeHook:
         return bool(self._spare)
 
     def cover(self, start: int, end: int) -> PlacedHook:
-        """Call back for accesses to [start, end) too; the result can be moved, and goes back to `uncover`."""
+        """Call back for [start, end) too; the result can be moved, and goes back to `uncover`."""
         if not self._spare:
-            return self._engine.placed(self._engine.cover(self.function, start, end, self._access))
+            return self._engine.placed(self._engine.cover(self._kind, self._function, start, end))
         placed = self._spare.pop()
         placed.cover(start, end)
         return placed

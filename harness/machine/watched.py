@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The physical ranges whose stores are told of.
+"""The physical ranges whose stores are told of, and the virtual ones whose execution is.
 
 Each store of the guest goes through the list of ranges in C, half a nanosecond for each; only one within a
 range calls Python. So neighbouring pages are kept as one range, and ranges change in place.
@@ -13,11 +13,11 @@ from harness.machine.engine import Engine
 from harness.machine.hooks import PlacedHook, RangeHook
 
 
-class WatchedRanges:
+class _Ranges:
     """A set of disjoint ranges [start, end), each with its hook."""
 
-    def __init__(self, engine: Engine, callback: Callable[[int, int, int], None]) -> None:
-        self._engine, self._callback = engine, callback
+    def __init__(self, make: Callable[[], RangeHook]) -> None:
+        self._make = make
         self._hook: RangeHook | None = None
         self._end: dict[int, int] = {}
         self._start: dict[int, int] = {}  # by end
@@ -66,7 +66,7 @@ class WatchedRanges:
 
     def _put(self, start: int, end: int) -> None:
         if self._hook is None:
-            self._hook = self._engine.on_store(self._callback)
+            self._hook = self._make()
         self._placed[start] = self._hook.cover(start, end)
         self._end[start], self._start[end] = end, start
 
@@ -83,3 +83,27 @@ class WatchedRanges:
         del self._start[self._end[start]]
         self._placed[start].cover(start, end)
         self._end[start], self._start[end] = end, start
+
+
+class WatchedRanges(_Ranges):
+    """Physical ranges: `callback(pa, size, value)` for each store."""
+
+    def __init__(self, engine: Engine, callback: Callable[[int, int, int], None]) -> None:
+        super().__init__(lambda: engine.on_store(callback))
+
+
+class WatchedCode(_Ranges):
+    """Virtual ranges: `callback(va, size)` for each block of instructions that is entered.
+
+    While the CPU runs, only what has not been executed since it was written, or was watched then, is told of.
+    """
+
+    def __init__(self, engine: Engine, callback: Callable[[int, int], None]) -> None:
+        super().__init__(lambda: engine.on_block(callback))
+        self._engine = engine
+
+    def set(self, pages: Collection[tuple[int, int]]) -> None:
+        """Watch exactly these ranges; the CPU stands still."""
+        super().set(pages)
+        if pages:
+            self._engine.flush_code()

@@ -192,3 +192,15 @@ def test_ranges_can_be_set_at_once(ranges):
     ranges.add(0x1000, 0x2000)
     ranges.set([(0x4000, 0x5000), (0x3000, 0x4000)])
     assert ranges.ranges == [(0x3000, 0x5000)]
+
+
+def test_blocks_of_watched_code_are_told_of_with_their_size(listening, machine, asm):
+    """A block ends at a branch; ranges of others are not told of."""
+    listening(asm().nop().b("end").label("end").nop().wfi())
+    entered = []
+    code = machine.events.watch_code(lambda va, size: entered.append((va, size)))
+    for ranges in ([(CODE + 8, CODE + 16)], [(CODE, CODE + 16)], []):
+        code.set(ranges)
+        machine.registers["pc"] = CODE
+        machine.run(budget=100)
+    assert entered == [(CODE + 8, 8), (CODE, 8), (CODE + 8, 8)]

@@ -42,10 +42,12 @@ class Cases:
     def run_restored(self, name: str):
         """The same if the machine goes back to where it is before every instruction."""
         self._start(name)
+        found = []
         while self.machine.run(budget=1, until={RETURN}).kind != "address":
+            found += self.sanitizer.take()
             self.machine.restore(self.machine.snapshot())
         self.sanitizer.settle()
-        return self.sanitizer.take()
+        return [*found, *self.sanitizer.take()]
 
     def _start(self, name: str):
         self.machine.restore(self._moment)

@@ -7,10 +7,11 @@ import re
 
 import pytest
 
+from harness.checks.model.code_book import CodeBook
 from harness.checks.rules import RULES
 from harness.checks.sanitizer import Options
 from harness.errors import HarnessError
-from tests.sanitizer.conftest import CASES
+from tests.sanitizer.conftest import CASES, RETURN
 
 _NAMES = re.compile(r"^(?:case |    \.global )((good|bad|known)_(\w+?)__\w+)", re.MULTILINE)
 _ALL = sorted(match.groups() for path in CASES.glob("*.S") for match in _NAMES.finditer(path.read_text()))
@@ -33,8 +34,8 @@ def test_violation_is_found_under_the_name_of_its_rule(cases, name, rule):
 @pytest.mark.parametrize("name", [name for name, _ in BAD])
 def test_a_snapshot_at_any_moment_loses_nothing(cases, name):
     """Restored before every instruction, the sanitizer finds what it finds in one run."""
-    found = [(each.name, each.where.pc) for each in cases.run_restored(name)]
-    assert sorted(found) == sorted((each.name, each.where.pc) for each in cases.run(name))
+    found = {(each.name, each.where.pc) for each in cases.run_restored(name)}
+    assert found == {(each.name, each.where.pc) for each in cases.run(name)}
 
 
 def test_each_check_of_each_rule_has_a_bad_case(cases):
@@ -56,3 +57,29 @@ def test_what_is_no_rule_and_no_check_cannot_be_suppressed(name):
     """A misspelt name would suppress nothing, and nobody would notice."""
     with pytest.raises(HarnessError, match=f"no rule or check {name} to suppress"):
         Options(suppress=["policy", "break-before-make/replaced", name])
+
+
+def test_who_runs_loops_in_new_code_is_not_asked_for_ever(cases, monkeypatch):
+    """Each block that is told of costs microseconds."""
+    executed, blocks = CodeBook.executed, []
+    monkeypatch.setattr(
+        CodeBook, "executed", lambda book, machine, page: (blocks.append(page), executed(book, machine, page))
+    )
+    assert cases.run("good_instruction_memory__executed_again_and_again") == []
+    assert len(blocks) == 1000
+
+
+def test_execution_is_watched_again_after_a_restore(cases):
+    """Of code that is translated already, too."""
+    name = "bad_instruction_memory__executed_before_it_is_maintained"
+    machine, start = cases.machine, cases.image.symbols[name].address
+    cases.run(name)
+    machine.restore(cases._moment)
+    machine.registers["pc"], machine.registers["x30"] = start, RETURN
+    machine.run(budget=10)  # up to the branch
+    dirty = machine.snapshot()
+    machine.run(budget=100, until={RETURN})
+    assert len(cases.sanitizer.take()) == 1
+    machine.restore(dirty)
+    machine.run(budget=100, until={RETURN})
+    assert [finding.name for finding in cases.sanitizer.take()] == ["instruction-memory/not-maintained"]

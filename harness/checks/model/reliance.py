@@ -13,8 +13,9 @@ class Reliance(NamedTuple):
     reuse   a table page that was unlinked is written        end    a call from outside is over
     frame   memory is mapped or written by others that an entry gave up
     access  EL1 itself goes by way of the entry
+    execute instructions that were written are executed
     """
 
-    kind: Literal["make", "reuse", "frame", "access", "eret", "end"]
+    kind: Literal["make", "reuse", "frame", "access", "execute", "eret", "end"]
     time: int
     pc: int

@@ -253,6 +253,8 @@ class Model:
         self.fresh_unsynced.clear()
         self.written.clear()
         self.accesses.synchronized()
+        for check in self.checks:
+            check.synchronized(self)
 
     # -- exceptions and pauses ----------------------------------------------------------------------------
 

@@ -111,6 +111,9 @@ class Check:
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """After a barrier."""
 
+    def synchronized(self, model: Model) -> None:
+        """A context synchronization event: ISB, exception entry, ERET."""
+
     def returned(self, model: Model, event: Returned) -> None:
         """ERET."""
 

@@ -3,57 +3,33 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from harness.arch.bits import bit
 from harness.arch.maintenance import system_operation_name
 from harness.checks.findings import Rule
 from harness.checks.model.change import Change
+from harness.checks.model.code_book import CodeBook, Leaf, executable_pages
+from harness.checks.model.code_page import PAGE, CodePage, Stage
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
-from harness.checks.model.tables import ADDRESS, Root, Use
+from harness.checks.model.tables import Root, Use
 from harness.checks.rules.base import Check, Moment, Report
 from harness.errors import MachineError
 from harness.machine.events import BarrierDone, RegisterWrite, Store, SystemOperation
 
-_PAGE = 4096
-_LARGEST = 2 << 20  # of an executable leaf that is followed; who maps all RAM so means no code by it
-_EL0, _READ_ONLY, _PXN, _UXN = 1 << 6, 1 << 7, 1 << 53, 1 << 54
-_NEVER = _PXN | _UXN
+_NEVER = 1 << 53 | 1 << 54  # PXN, UXN
 _CLEAN = ("DC CVAU", "DC CVAC", "DC CIVAC")
 _IDC, _DIC = 28, 29  # CTR_EL0: no clean, no invalidation needed
-
-
-class Stage(enum.IntEnum):
-    """How far the maintenance of a page has got."""
-
-    DIRTY = 0
-    CLEANED = 1
-    CLEAN = 2
-    INVALIDATED = 3
-    DONE = 4
-
 
 _MISSING = {
     Stage.DIRTY: "DC CVAU, DSB ISH, IC IVAU, DSB ISH",
     Stage.CLEANED: "a DSB ISH behind DC CVAU, then IC IVAU, DSB ISH",
     Stage.CLEAN: "IC IVAU, DSB ISH behind the cleaning",
     Stage.INVALIDATED: "a DSB ISH behind IC IVAU",
+    Stage.COMPLETE: "an ISB behind the DSB that completed IC IVAU",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """An executable page: the leaves that make it so, and whether one of them is EL0's.
-
-    Leaves by address: one that is found by several roots is told of by each, and gone once.
-    """
-
-    leaves: frozenset[int] = frozenset()
-    user: bool = False
 
 
 class _Cause(NamedTuple):
@@ -64,26 +40,28 @@ class _Cause(NamedTuple):
 
 
 class InstructionMemory(Check):
-    """Pages that are executable and hold what no instruction cache need know of yet.
+    """Pages that are executable, with lines of which instruction caches may hold what they were.
 
-    Stores are told of to executable and to maintained pages, until the first one: more say nothing new.
+    Stores are told of to pages that are not dirty as a whole, until the first one: what else is written then
+    tells from the contents. What EL0 may execute is to be ready at ERET, anything else at the end of a call,
+    or when EL1 executes it. Nobody saw when the other lines were written of a page that is maintained in
+    part: those count that hold anything, for EL0, and for EL1 those that it executes.
     """
 
     rule = Rule(
         *(10, "instruction-memory", "B2.7.4 and D7.5.9"),
-        "code that was written is cleaned to the point of unification, and invalidated in the instruction "
-        "caches behind a DSB, before anyone executes it",
-        ("not-maintained",),
+        "each line of code that was written is cleaned to the point of unification, and invalidated in the "
+        "instruction caches behind a DSB, before anyone executes it; EL1 needs an ISB too",
+        ("no-isb", "not-maintained"),
     )
 
     def __init__(self, report: Report) -> None:
         super().__init__(report)
-        self._code: dict[int, _Code] = {}  # by page
-        self._stages: dict[int, Stage] = {}  # of pages that are executable or maintained, and not DONE
-        self._done: set[int] = set()
-        self._causes: dict[int, _Cause] = {}  # of executable pages that are not DONE
+        self._book = CodeBook(self._entered)
+        self._causes: dict[int, _Cause] = {}  # of executable pages that are not finished
         self._flooded = False  # there was more maintenance than is told of
         self._deaf = False  # and the CPU has not stopped since
+        self._model: Model | None = None  # that execution is told of
         self._leaf = range(0)  # virtual addresses of the leaf that was walked last
         self._offset = 0  # from them to physical ones
 
@@ -91,109 +69,103 @@ class InstructionMemory(Check):
 
     def entry_valid(self, model: Model, use: Use, entry: int, raw: int, change: Change) -> None:
         """A leaf makes pages executable."""
-        self._leaf = range(0)
-        pages = _pages_of(use, raw) if _executable(use, raw) else ()
+        self._leaf, self._model = range(0), model
+        pages = executable_pages(use, raw)
         if not any(map(model.machine.is_loaded, pages)):  # around the program too, nobody has written yet
             for page in pages:
-                self._map(model, page, change)
+                self._map(model, page, change, Leaf.of(raw, change.va + page - pages.start))
 
-    def _map(self, model: Model, page: int, change: Change) -> None:
-        known = self._code.get(page, _Code())
-        if page not in self._done and page not in self._stages:
+    def _map(self, model: Model, page: int, change: Change, leaf: Leaf) -> None:
+        if page not in self._book.pages:
             if not model.memory.contains(page) or model.book.at(page):
                 return
-            self._put(model, page, Stage.DONE if self._flooded or model.learning else Stage.DIRTY)
-        self._code[page] = _Code(known.leaves | {change.entry}, known.user or bool(change.new & _EL0))
-        if page in self._stages:
+            ready = self._flooded or model.learning
+            state = CodePage() if ready else CodePage.unknown(self._book.lines(model.machine))
+            self._book.put(model.machine, page, state)
+        self._book.map(model.machine, page, change.entry, leaf)
+        if page in self._book.unfinished:
             self._causes[page] = _Cause(change, change)
 
     def entry_gone(self, model: Model, change: Change) -> None:
         """A leaf is no more."""
         self._leaf = range(0)
-        if _executable(change.use, change.old):
-            for page in _pages_of(change.use, change.old):
-                known = self._code.get(page)
-                if known is not None and known.leaves == {change.entry}:
-                    self._unmap(model, page)
-                elif known is not None:
-                    self._code[page] = replace(known, leaves=known.leaves - {change.entry})
+        for page in executable_pages(change.use, change.old):
+            if change.entry in self._book.leaves.get(page, ()):
+                self._book.unmap(model.machine, page, change.entry)
+                if page not in self._book.leaves:
+                    self._causes.pop(page, None)
 
     def table_found(self, model: Model, use: Use, entry: int) -> None:
         """A page that becomes a table is code no more; its leaves may make others executable."""
-        for page in range(use.table & -_PAGE, use.table + 8 * use.entries, _PAGE):
-            self._forget(model, page)
+        for page in range(use.table & -PAGE, use.table + 8 * use.entries, PAGE):
+            self._finish(model, page, None)
         at = model.now
         for address, raw in model.book.valid_entries(use):
             if raw & _NEVER != _NEVER:
                 change = Change(use, address, 0, raw, at.time, at.pc)
                 self.entry_valid(model, use, change.entry, raw, change)
 
-    def _unmap(self, model: Model, page: int) -> None:
-        """Nobody can execute it now; what has been maintained is so until it is written."""
-        del self._code[page]
+    def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
+        """Addresses mean something else now."""
+        self._leaf = range(0)
+
+    def _finish(self, model: Model, page: int, state: CodePage | None) -> None:
+        """Nothing is to be done for a page; with None it is of no interest either."""
         self._causes.pop(page, None)
-        if self._stages.get(page) is Stage.DIRTY:
-            self._put(model, page, None)
-
-    def _forget(self, model: Model, page: int) -> None:
-        self._code.pop(page, None)
-        self._put(model, page, None)
-
-    def _put(self, model: Model, page: int, stage: Stage | None) -> None:
-        """A page has got so far; None: it is of no interest any more."""
-        was_watched = page in self._done or self._stages.get(page, Stage.DIRTY) is not Stage.DIRTY
-        self._done.discard(page)
-        self._stages.pop(page, None)
-        if stage is Stage.DONE:
-            self._done.add(page)
-        elif stage is not None:
-            self._stages[page] = stage
-        if stage is None or stage is Stage.DONE:
-            self._causes.pop(page, None)
-        watched = stage is not None and stage is not Stage.DIRTY
-        if watched and not was_watched:
-            model.machine.events.watched.add(page, page + _PAGE)
-        elif was_watched and not watched:
-            model.machine.events.watched.remove(page, page + _PAGE)
+        if page in self._book.pages:
+            self._book.put(model.machine, page, state)
 
     # -- writing and maintaining --------------------------------------------------------------------------
 
     def data_store(self, model: Model, event: Store) -> None:
         """Code is written, or what was code and may become it again."""
-        page = event.pa & -_PAGE
-        if self._deaf or (page not in self._done and page not in self._stages):
+        page = event.pa & -PAGE
+        state = self._book.pages.get(page)
+        if self._deaf or state is None:
             return
-        if page in self._code:
-            self._put(model, page, Stage.DIRTY)
+        lines = self._book.lines(model.machine).between(event.pa, event.pa + event.size)
+        before = model.memory.read_block(page, PAGE) if state.before is None else state.before
+        self._book.changed(model.machine, page, state.dirtied(lines)._replace(before=before))
+        if page in self._book.leaves:
             self._causes[page] = _Cause(event, None)
-        else:
-            self._forget(model, page)
 
     def cache_operation(self, model: Model, event: SystemOperation) -> None:
         """DC by VA cleans, IC invalidates what is clean."""
         name = system_operation_name(event.encoding)
+        book, machine = self._book, model.machine
         if name in ("IC IALLU", "IC IALLUIS"):
-            self._advance(model, tuple(self._stages), Stage.CLEAN, Stage.INVALIDATED)
-        elif name in (*_CLEAN, "IC IVAU"):
-            pages = [page for page in self._pages(model, event) if self._is_followed(model, page)]
-            if name == "IC IVAU":
-                self._advance(model, pages, Stage.CLEAN, Stage.INVALIDATED)
-            else:
-                self._advance(model, pages, Stage.DIRTY, Stage.CLEANED)
+            for page in tuple(book.unfinished):
+                book.advance(machine, page, Stage.CLEAN, Stage.INVALIDATED, book.lines(machine).all)
+        elif name == "IC IVAU":
+            for page, lines in self._touched(model, event, book.lines(machine).instruction):
+                if page in book.unfinished:
+                    book.advance(machine, page, Stage.CLEAN, Stage.INVALIDATED, lines)
+        elif name in _CLEAN:
+            for page, lines in self._touched(model, event, book.lines(machine).data):
+                if page in book.pages or self._is_followed(model, page):
+                    self._clean(model, page, lines)
 
     @staticmethod
     def _is_followed(model: Model, page: int) -> bool:
         """Code of the program itself was never written, and tables are no code."""
         return model.memory.contains(page) and not model.machine.is_loaded(page) and not model.book.at(page)
 
-    def _pages(self, model: Model, event: SystemOperation) -> Iterator[int]:
-        """The physical pages that an operation, or all of a loop, was about."""
-        last = event.operand + (event.rounds - 1) * event.step
-        low, high = min(event.operand, last), max(event.operand, last)
-        for va in range(low & -_PAGE, high + 1, max(_PAGE, abs(event.step))):
-            pa = self._physical(model, va)
-            if pa is not None:
-                yield pa & -_PAGE
+    def _clean(self, model: Model, page: int, lines: int) -> None:
+        book, machine = self._book, model.machine
+        if page in book.pages:
+            book.looked_at(machine, page)
+        else:
+            book.put(machine, page, CodePage.unknown(book.lines(machine)))
+        book.advance(machine, page, Stage.DIRTY, Stage.CLEANED, lines)
+
+    def _touched(self, model: Model, event: SystemOperation, size: int) -> Iterator[tuple[int, int]]:
+        """The physical pages that an operation, or all of a loop, was about, each with its lines."""
+        lines = self._book.lines(model.machine)
+        for low, high in _spans(event, size):
+            for va in range(low & -PAGE, high, PAGE):
+                pa = self._physical(model, va)
+                if pa is not None:
+                    yield pa, lines.between(pa + max(low - va, 0), pa + high - va)
 
     def _physical(self, model: Model, va: int) -> int | None:
         """The page that a virtual one is; the last leaf is remembered while no entry changes."""
@@ -210,74 +182,113 @@ class InstructionMemory(Check):
             self._leaf, self._offset = range(start, start + walk.page_size), walk.pa - va
         return va + self._offset
 
-    def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
-        """Addresses mean something else now."""
-        self._leaf = range(0)
-
     def cache_flood(self, model: Model) -> None:
         """So much is maintained that what was never seen is taken for it from now on."""
         self._flooded = self._deaf = True
-        for page in tuple(self._stages):
-            self._put(model, page, Stage.DONE)
+        for page in tuple(self._book.unfinished):
+            self._finish(model, page, CodePage())
 
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """A DSB completes what was begun."""
-        if event.barrier.completes_maintenance and self._stages:
-            ctr, pages = model.cache_type, tuple(self._stages)
+        if not event.barrier.completes_maintenance:
+            return
+        ctr, book, machine = model.cache_type, self._book, model.machine
+        invalid = Stage.COMPLETE if bit(ctr, _DIC) else Stage.CLEAN
+        for page in tuple(book.unfinished):
             if bit(ctr, _IDC):
-                self._advance(model, pages, Stage.DIRTY, Stage.CLEANED)
-            self._advance(model, pages, Stage.INVALIDATED, Stage.DONE)
-            self._advance(model, pages, Stage.CLEANED, Stage.DONE if bit(ctr, _DIC) else Stage.CLEAN)
+                book.looked_at(machine, page)
+                book.advance(machine, page, Stage.DIRTY, Stage.CLEANED)
+            book.advance(machine, page, Stage.INVALIDATED, Stage.COMPLETE)
+            book.advance(machine, page, Stage.CLEANED, invalid)
 
-    def _advance(self, model: Model, pages: Iterable[int], stage: Stage, to: Stage) -> None:
-        for page in pages:
-            if page not in self._done and self._stages.get(page, Stage.DIRTY) is stage:
-                self._put(model, page, to)
+    def synchronized(self, model: Model) -> None:
+        """An ISB, or what is one too."""
+        for page in tuple(self._book.unfinished):
+            self._book.advance(model.machine, page, Stage.COMPLETE, None)
+            if page not in self._book.unfinished:
+                self._causes.pop(page, None)
 
     # -- executing ----------------------------------------------------------------------------------------
+
+    def _entered(self, va: int, size: int) -> None:
+        """A block is executed in a page that is not ready. (What EL0 executes was judged at ERET.)"""
+        model = self._model
+        if model is None or not model.enabled:
+            return
+        page = self._physical(model, va & -PAGE)
+        if page is None or page not in self._causes:
+            return
+        state = self._book.looked_at(model.machine, page)
+        at = page + va % PAGE
+        stage = state.first_stage(self._book.lines(model.machine).between(at, at + size))
+        if stage is None:
+            self._book.executed(model.machine, page)
+        else:
+            self._tell(model, page, stage, Reliance("execute", model.machine.instructions, va))
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """From now on anyone may execute it."""
         at_end = reliance.kind == "end"
         self._deaf = self._deaf and not at_end
-        for page, cause in list(self._causes.items()):
-            if self._code[page].user or at_end:
-                message = (
-                    f"the page at PA {page:#x} is executable, and instruction caches may hold what it was"
-                )
-                missing = _MISSING[self._stages[page]]
-                self.found("not-maintained", message, cause.since, cause.change, missing, reliance)
-                self._put(model, page, Stage.DONE)
-        for page in tuple(self._stages) if at_end else ():
-            self._forget(model, page)
+        for page in tuple(self._causes):
+            if at_end or self._is_user(page):
+                self._judge(model, page, reliance)
+        for page in tuple(self._book.unfinished) if at_end else ():
+            keep = self._book.pages[page].is_worth_keeping(self._book.lines(model.machine))
+            if page not in self._book.leaves and not keep:
+                self._finish(model, page, None)
+
+    def _is_user(self, page: int) -> bool:
+        return any(leaf.at_el0 for leaf in self._book.leaves[page].values())
+
+    def _judge(self, model: Model, page: int, reliance: Reliance) -> None:
+        """Whether all lines are ready that matter."""
+        book, user = self._book, self._is_user(page)
+        state, lines = book.looked_at(model.machine, page), book.lines(model.machine).all
+        if state.unseen != lines:
+            lines &= ~state.unseen | (book.filled(model.machine, page) if user else 0)
+        stage = state.first_stage(lines)
+        local = any(leaf.at_el1 and not leaf.at_el0 for leaf in book.leaves[page].values())
+        if stage is not None and (stage is not Stage.COMPLETE or local):
+            self._tell(model, page, stage, reliance)
+        elif user:
+            self._finish(model, page, CodePage())
+
+    def _tell(self, model: Model, page: int, stage: Stage, reliance: Reliance) -> None:
+        cause = self._causes[page]
+        at_once = stage is Stage.COMPLETE
+        what = (
+            "the CPU may have fetched what it was" if at_once else "instruction caches may hold what it was"
+        )
+        message = f"the page at PA {page:#x} is executable, and {what}"
+        check = "no-isb" if at_once else "not-maintained"
+        self.found(check, message, cause.since, cause.change, _MISSING[stage], reliance)
+        self._finish(model, page, CodePage())
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
     def watches(self) -> list[tuple[int, int]]:
         """The pages whose stores matter."""
-        clean = [page for page, stage in self._stages.items() if stage is not Stage.DIRTY]
-        return [(page, page + _PAGE) for page in (*self._done, *clean)]
+        return self._book.watches()
 
     def save(self) -> Any:
         """All pages."""
-        return dict(self._code), dict(self._stages), set(self._done), dict(self._causes), self._flooded
+        return self._book.save(), dict(self._causes), self._flooded
 
     def restore(self, state: Any) -> None:
         """Back to them."""
-        code, stages, done, causes, self._flooded = state or ({}, {}, set(), {}, False)
-        self._code, self._stages, self._done, self._causes = dict(code), dict(stages), set(done), dict(causes)
+        book, causes, self._flooded = state or (None, {}, False)
+        self._book.restore(book)
+        self._causes = dict(causes)
         self._leaf, self._deaf = range(0), False
 
 
-def _executable(use: Use, raw: int) -> bool:
-    """By EL0 where it may be reached, or by EL1."""
-    if not use.is_leaf(raw) or 1 << use.shift > _LARGEST:
-        return False
-    if raw & _EL0 and not raw & _UXN:
-        return True
-    return not raw & _PXN and (not raw & _EL0 or bool(raw & _READ_ONLY))
-
-
-def _pages_of(use: Use, raw: int) -> range:
-    start = raw & ADDRESS & -(1 << use.shift)
-    return range(start, start + (1 << use.shift), _PAGE)
+def _spans(event: SystemOperation, size: int) -> Iterator[tuple[int, int]]:
+    """The virtual ranges [start, end) of the lines of `size` that an operation and its loop name."""
+    last, step = event.operand + (event.rounds - 1) * event.step, abs(event.step)
+    low, high = min(event.operand, last), max(event.operand, last)
+    if step <= size:
+        yield low & -size, (high & -size) + size
+        return
+    for va in range(low, high + 1, step):
+        yield va & -size, (va & -size) + size

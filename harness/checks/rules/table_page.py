@@ -16,6 +16,7 @@ from harness.checks.rules.missing import lack
 from harness.machine.events import Store
 
 _EL0_WRITABLE, _AP = 1 << 6, 3 << 6
+_PAGE = 4096
 
 
 class TablePage(Check):
@@ -45,7 +46,14 @@ class TablePage(Check):
             model.forget(root)
 
     def table_found(self, model: Model, use: Use, entry: int) -> None:
-        """Where it is, and whether it is linked elsewhere in its tree."""
+        """Where it is, whether it is linked elsewhere in its tree, and what its leaves let EL0 write."""
+        self._look_at_links(model, use, entry)
+        for address, raw in model.book.valid_entries(use):
+            if raw & _AP == _EL0_WRITABLE:
+                at = model.now
+                self.entry_valid(model, use, address, raw, Change(use, address, 0, raw, at.time, at.pc))
+
+    def _look_at_links(self, model: Model, use: Use, entry: int) -> None:
         others = [each for each in model.book.at(use.table) if each.root is use.root]
         others = [each for each in others if each not in model.detached]
         if not model.memory.contains(use.table, use.entries * 8):
@@ -54,13 +62,22 @@ class TablePage(Check):
             self._told(model, "loop", f"the table at {use.table:#x} is used at two levels", entry)
         elif others:
             self._told(model, "shared", f"the table at {use.table:#x} is linked twice", entry)
+        elif not model.book.at(use.table):
+            self._look_for_data(model, use, entry)
+
+    def _look_for_data(self, model: Model, use: Use, entry: int) -> None:
+        """A page becomes a table that EL0 may write already."""
+        for page in range(use.table & -_PAGE, use.table + use.entries * 8, _PAGE):
+            if any(raw & _AP == _EL0_WRITABLE for _, _, raw in model.book.leaves_of(page, _PAGE)):
+                message = f"EL0 may write the page at {page:#x}, which becomes a translation table"
+                self._told(model, "mapped-to-el0", message, entry)
 
     def entry_valid(self, model: Model, use: Use, entry: int, raw: int, change: Change) -> None:
         """Tables that EL0 may write."""
         if raw & _AP != _EL0_WRITABLE or not use.is_leaf(raw):
             return
         start, size = raw & ADDRESS & -(1 << use.shift), 1 << use.shift
-        pages = (start,) if size == 4096 else model.book.pages()
+        pages = (start,) if size == _PAGE else model.book.pages()
         if any(start <= page < start + size and model.book.at(page) for page in pages):
             message = "EL0 may write a page that is a translation table"
             self.found("mapped-to-el0", message, change, change)

@@ -84,6 +84,7 @@ case bad_descriptor__contiguous_run_misaligned
     dsb     ish
     ic      ivau, x0
     dsb     ish
+    isb
     .endm
 
 case good_policy__user_code

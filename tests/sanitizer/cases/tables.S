@@ -135,3 +135,68 @@ case bad_table_page__mapped_for_el0
     entry   user_l3, 8, PA(user_l3) + USER_RW
     dsb     ishst
     ret
+
+/* EL0 may write the page before it becomes a table. */
+case bad_table_page__becomes_a_table
+    entry   user_l3, 8, PA(new_l3) + USER_RW
+    dsb     ishst
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
+
+/* By way of the block at VA 0x200000. */
+case bad_table_page__becomes_a_table_within_a_block
+    entry   user_l2, 8, 0x40A01000 + TABLE
+    dsb     ishst
+    ret
+
+/* By way of a table that is filled before it is linked. */
+case bad_table_page__mapped_for_el0_in_a_new_table
+    entry   new_l3, 1, PA(user_l3) + USER_RW
+    dsb     ishst
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
+
+/* A walk cache may still lead to the table. */
+case bad_table_page__mapped_for_el0_too_early
+    entry   user_l2, 2, 0
+    dsb     ishst
+    entry   user_l3, 8, PA(spare_l3) + USER_RW
+    dsb     ishst
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    ret
+
+case good_table_page__mapped_for_el0_in_time
+    entry   user_l2, 2, 0
+    dsb     ishst
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    entry   user_l3, 8, PA(spare_l3) + USER_RW
+    dsb     ishst
+    ret
+
+/* EL0 cannot write it any more, by way of one entry; and only read it, by way of another. */
+case good_table_page__was_data
+    entry   user_l3, 8, PA(new_l3) + USER_RW
+    entry   user_l3, 9, PA(new_l3) + USER_RO
+    dsb     ishst
+    entry   user_l3, 8, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x8000
+    dsb     ish
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
+
+/* Its neighbours are data: a page before it, a page behind it. */
+case good_table_page__between_data
+    entry   user_l3, 8, PA(new_l3) - 0x1000 + USER_RW
+    entry   user_l3, 9, PA(new_l3) + 0x1000 + USER_RW
+    dsb     ishst
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
