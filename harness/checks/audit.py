@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.arch.descriptor import CONTIGUOUS_RUN
-from harness.arch.regime import Half
+from harness.arch.regime import Coherence, Half, coherence
 from harness.arch.walker import Mapping, Walker
 
 _ADDRESS = 0x0000_FFFF_FFFF_F000
@@ -89,7 +89,7 @@ def _contiguous(leaves: _Leaves) -> Iterator[Concern]:
 
 
 def _aliases(leaves: _Leaves) -> Iterator[Concern]:
-    """Two mappings of the same memory agree in memory type and shareability (B2.8)."""
+    """Two mappings of the same memory agree in memory type and shareability (B2.11)."""
     spans = sorted(((leaf.pa, leaf.pa + leaf.size, walker, leaf) for walker, leaf in leaves), key=_by_address)
     active: list[tuple[int, int, Walker, Mapping]] = []
     for span in spans:
@@ -98,7 +98,7 @@ def _aliases(leaves: _Leaves) -> Iterator[Concern]:
         for _, _, other_walker, other in active:
             if _attributes(walker, leaf) != _attributes(other_walker, other):
                 message = (
-                    f"{_attributes(walker, leaf)[0]} here, {_attributes(other_walker, other)[0]} "
+                    f"{_attributes(walker, leaf)} here, {_attributes(other_walker, other)} "
                     f"at VA {other.va:#x}: mismatched attributes"
                 )
                 yield _concern("alias", message, walker, leaf)
@@ -121,10 +121,8 @@ def _longer(
     return other if alike and other[1] > one[1] else one
 
 
-def _attributes(walker: Walker, leaf: Mapping) -> tuple[str, int]:
-    """What must agree: memory type, and shareability of what is Normal."""
-    memory = walker.regime.memory_type(leaf.descriptor.attr_index)
-    return memory, 0 if memory.startswith("Device") else leaf.descriptor.sh
+def _attributes(walker: Walker, leaf: Mapping) -> Coherence:
+    return coherence(walker.regime.memory_attribute(leaf.descriptor.attr_index), leaf.descriptor.sh)
 
 
 def _tables_as_data(walkers: Sequence[Walker], leaves: _Leaves) -> Iterator[Concern]:

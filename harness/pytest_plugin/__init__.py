@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.pytest_plugin import coverage, kdb, mutants, states, tools
-from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
+from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of, unwanted_checks
 from harness.pytest_plugin.used import given, remember
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse bad options before anything runs."""
     tools.register(config)
-    config.addinivalue_line("markers", "no_sanitizer: what the kernel does to its tables is not looked at")
+    config.addinivalue_line(
+        "markers",
+        "no_sanitizer(*checks): what the kernel does to its tables is not held against these, or any",
+    )
     config.pluginmanager.register(tools, "lukos-tools")
     settings = settings_of(config)
     if not is_worker(config):
@@ -130,7 +133,7 @@ def kernel_elf(request: pytest.FixtureRequest) -> Path:
 def kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Kernel:
     """The kernel, as it was just after boot: booted once by each worker, restored for each test."""
     booted = _pool(request.config).fresh(kernel_elf)
-    booted.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
+    booted.session.mute_sanitizer(*unwanted_checks(request.node))
     remember(request.node, booted)
     kdb.record(request.node, booted)
     return booted

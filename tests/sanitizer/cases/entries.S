@@ -152,3 +152,96 @@ case bad_policy__device_executable
     dsb     ishst
     isb
     ret
+
+/* ---- 8: mismatched attributes. FRAME(1) is the user's, FRAME(32) the kernel's; all are in its half. ---- */
+
+case good_policy__twins_that_agree
+    entry   window_l3, 8, FRAME(32) + KERNEL_RO
+    entry   user_l3, 8, FRAME(1) + USER_RO
+    dsb     ishst
+    isb
+    ret
+
+/* The two mappings of a device: what is not cacheable is outer shareable, whatever the entry says. */
+case good_policy__devices_that_agree
+    entry   window_l3, 8, 0x09000000 + KERNEL_RW + ATTR(3)
+    entry   window_l3, 9, 0x09000000 + (KERNEL_RO & ~SH) + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+/* Broken and made again, with another memory type, and its neighbours with that of the others. */
+case good_policy__device_then_memory
+    entry   window_l3, 8, 0x0A000000 + KERNEL_RW + ATTR(3)
+    dsb     ishst
+    isb
+    entry   window_l3, 8, 0
+    dsb     ishst
+    tlbi_va vaae1is, WINDOW + 0x8000
+    dsb     ish
+    isb
+    entry   window_l3, 8, 0x0A000000 + KERNEL_RW
+    entry   window_l3, 9, 0x0A001000 + KERNEL_RW + ATTR(3)
+    entry   window_l3, 10, 0x0A002000 + KERNEL_RW
+    dsb     ishst
+    isb
+    ret
+
+case bad_policy__twin_is_not_cacheable
+    entry   window_l3, 8, FRAME(32) + KERNEL_RW + ATTR(1)
+    dsb     ishst
+    isb
+    ret
+
+case bad_policy__twin_is_a_device
+    entry   window_l3, 8, FRAME(32) + KERNEL_RW + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+case bad_policy__twin_is_not_shareable
+    entry   window_l3, 8, FRAME(32) + (KERNEL_RW & ~SH)
+    dsb     ishst
+    isb
+    ret
+
+/* The one that is like most others comes last, a page of what was mapped by a block. */
+case bad_policy__twin_of_a_device
+    entry   window_l2, 1, 0x0A000000 + KERNEL_RW - 2 + ATTR(3)
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW
+    dsb     ishst
+    isb
+    ret
+
+/* The other way round. */
+case bad_policy__block_over_a_page_of_a_device
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW + ATTR(3)
+    entry   window_l2, 1, 0x0A000000 + KERNEL_RW - 2
+    dsb     ishst
+    isb
+    ret
+
+/* With a block that is the unlike one. */
+case bad_policy__block_of_a_device_over_a_page
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW
+    entry   window_l2, 1, 0x0A000000 + KERNEL_RW - 2 + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+/* In a table that is filled before it is linked. */
+case bad_policy__twin_in_a_new_table
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW + ATTR(3)
+    entry   new_l3, 1, 0x0A005000 + USER_RW
+    dsb     ishst
+    isb
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
+
+case bad_policy__device_is_code_and_memory
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW
+    entry   window_l3, 9, 0x0A005000 + (KERNEL_RO & ~PXN) + ATTR(3)
+    dsb     ishst
+    isb
+    ret

@@ -72,17 +72,18 @@ case bad_break_before_make__output_address
     dsb     ish
     ret
 
+/* The block is mapped nowhere else. */
 case bad_break_before_make__memory_type
-    entry   user_l3, 1, FRAME(1) + USER_RW + ATTR(1)
+    entry   user_l2, 1, 0x40A00000 + USER_BLOCK + ATTR(1)
     dsb     ishst
-    tlbi_va vae1is, 0x1000
+    tlbi_va vae1is, 0x200000
     dsb     ish
     ret
 
 case bad_break_before_make__shareability
-    entry   user_l3, 1, FRAME(1) + (USER_RW & ~SH)
+    entry   user_l2, 1, 0x40A00000 + (USER_BLOCK & ~SH)
     dsb     ishst
-    tlbi_va vae1is, 0x1000
+    tlbi_va vae1is, 0x200000
     dsb     ish
     ret
 
