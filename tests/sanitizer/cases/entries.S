@@ -34,6 +34,17 @@ case good_descriptor__access_flag_of_a_user_page
     dsb     ishst
     ret
 
+/* TCR_EL1.HA: walks set it. */
+case good_descriptor__access_flag_by_hardware
+    mrs     x0, tcr_el1
+    orr     x0, x0, #(1 << 39)
+    msr     tcr_el1, x0
+    isb
+    entry   window_l3, 8, FRAME(8) + (KERNEL_RW & ~AF)
+    dsb     ishst
+    isb
+    ret
+
 case bad_descriptor__block_at_level_0
     entry   user_l0, 3, USER_BLOCK
     dsb     ishst
@@ -67,6 +78,15 @@ case bad_descriptor__reserved_memory_type
 
 case bad_descriptor__contiguous_run_incomplete
     entry   user_l3, 16, FRAME(16) + USER_RW + CONTIGUOUS
+    dsb     ishst
+    ret
+
+/* One of 16 has other rights. */
+case bad_descriptor__contiguous_run_unlike
+    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+    entry   user_l3, 16 + \n, FRAME(16 + \n) + USER_RW + CONTIGUOUS
+    .endr
+    entry   user_l3, 31, FRAME(31) + USER_RO + CONTIGUOUS
     dsb     ishst
     ret
 
