@@ -28,10 +28,14 @@ class Mismatched:
         self._others: dict[int, frozenset[int]] = {}  # addresses of leaves, by block
 
     def is_ordinary(self, use: Use, raw: int) -> bool:
-        """Whether a leaf is like most, and maps nothing that another kind of leaf ever mapped."""
-        return _attributes(use, raw) == self._ordinary and not (
-            self._others and any(block in self._others for block in _blocks(use, raw))
-        )
+        """Whether a leaf is like most."""
+        return _attributes(use, raw) == self._ordinary
+
+    def is_alone(self, use: Use, raw: int) -> bool:
+        """Whether no leaf that is not like most was ever near the memory that this one maps."""
+        if use.shift <= _BLOCK:
+            return (raw & ADDRESS) >> _BLOCK not in self._others
+        return not any(block in self._others for block in _blocks(use, raw))
 
     def twin(self, model: Model, change: Change) -> str | None:
         """What the leaf that is made now disagrees with, in words."""
@@ -62,11 +66,16 @@ class Mismatched:
                 leaf = model.memory.read_qword(entry) or 0
                 uses = [other for other in model.book.at(entry) if other.is_leaf(leaf)]
                 if not uses:
-                    self._others[block] -= {entry}
+                    self._forget(block, entry)
                 for other in uses:
                     first = _start(other, leaf)
                     if first < end and start < first + (1 << other.shift):
                         yield other, entry, leaf
+
+    def _forget(self, block: int, entry: int) -> None:
+        self._others[block] -= {entry}
+        if not self._others[block]:
+            del self._others[block]
 
     def save(self) -> Any:
         """For `restore`."""

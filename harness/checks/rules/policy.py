@@ -57,8 +57,8 @@ class Policy(EntryCheck):
         return False
 
     def good_address(self, model: Model, use: Use, raw: int) -> bool:
-        """Where no leaf is that could be unlike this one."""
-        return use.is_table(raw) or self._mismatched.is_ordinary(use, raw)
+        """Where no leaf is that could be unlike this one, which is ordinary."""
+        return self._mismatched.is_alone(use, raw)
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """With what the tables above an entry take away."""
