@@ -7,7 +7,8 @@ Arm DDI 0487, D8.2 (translation process) and D24.2 (TCR_EL1). LPA2 and 52-bit ad
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Literal, NamedTuple
 
 from harness.arch.bits import U64, align_down, bit, get, mask
 from harness.arch.descriptor import LAST_LEVEL, OA_TOP, Granule
@@ -151,18 +152,52 @@ def _table_base(ttbr: int, granule: Granule, va_bits: int) -> int:
 
 
 _DEVICE = {0x0: "Device-nGnRnE", 0x4: "Device-nGnRE", 0x8: "Device-nGRE", 0xC: "Device-GRE"}
+_TAGGED = 0xF0
 
 
 def memory_type(attr: int) -> str:
     """An 8-bit MAIR attribute in words (D24.2, MAIR_EL1)."""
     if attr >> 4 == 0:
         return _DEVICE.get(attr, f"reserved ({attr:#04x})")
-    if attr == 0xF0:
+    if attr == _TAGGED:
         return "Normal tagged"
     outer, inner = _cacheability(attr >> 4), _cacheability(attr & 0xF)
     if attr & 0xF == 0:
         return f"reserved ({attr:#04x})"
     return f"Normal {inner}" if outer == inner else f"Normal inner {inner}, outer {outer}"
+
+
+class Coherence(NamedTuple):
+    """What all mappings of a location have to agree in (B2.11): memory type, cacheability, shareability."""
+
+    memory: str
+    shareability: int
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether MAIR_EL1 gives it no meaning."""
+        return self.memory.startswith("reserved")
+
+    def __str__(self) -> str:
+        return f"{self.memory}, {_SHAREABLE[self.shareability]}"
+
+
+_SHAREABLE = ("not shareable", "reserved shareability", "outer shareable", "inner shareable")
+
+
+@cache
+def coherence(attr: int, sh: int) -> Coherence:
+    """That of a leaf, by its attribute in MAIR_EL1 and SH. Allocation hints are no part of cacheability.
+
+    What is not cacheable is outer shareable, whatever SH says (D8.6.2).
+    """
+    attr = 0xFF if attr == _TAGGED else attr
+    if attr >> 4 == 0 or attr & 0xF == 0:
+        return Coherence(memory_type(attr), 2)
+    outer, inner = (_cacheability(nibble).split()[0] for nibble in (attr >> 4, attr & 0xF))
+    if outer == inner == "NC":
+        return Coherence("Normal NC", 2)
+    return Coherence(f"Normal {inner}" if outer == inner else f"Normal inner {inner}, outer {outer}", sh)
 
 
 def _cacheability(nibble: int) -> str:

@@ -39,14 +39,14 @@ class Options:
     fatal: bool = True
 
     def __post_init__(self) -> None:
-        known = [
-            name for rule in RULES for name in (rule.name, *(f"{rule.name}/{each}" for each in rule.checks))
-        ]
-        unknown = sorted(set(self.suppress) - set(known))
-        if unknown:
-            raise HarnessError(
-                f"no rule or check {', '.join(unknown)} to suppress; there are {', '.join(known)}"
-            )
+        _refuse_unknown(self.suppress)
+
+
+def _refuse_unknown(names: Collection[str]) -> None:
+    known = [name for rule in RULES for name in (rule.name, *(f"{rule.name}/{each}" for each in rule.checks))]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise HarnessError(f"no rule or check {', '.join(unknown)} to suppress; there are {', '.join(known)}")
 
 
 class Sanitizer:
@@ -67,6 +67,7 @@ class Sanitizer:
         self.options = options or Options()
         self._findings: dict[tuple[str, int], Finding] = {}
         self.muted = False
+        self._left_out = frozenset(self.options.suppress)
         self._witness = Witness(machine, image, end_at, moved=self.take)
         checks = [self._witness, *(check(self._report) for check in CHECKS)]
         self.model = Model(machine, checks, self.options.others)
@@ -75,6 +76,11 @@ class Sanitizer:
     def close(self) -> None:
         """Watch no longer."""
         self._stop()
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Rules and checks that are not reported from now on, beside those that the options suppress."""
+        _refuse_unknown(names)
+        self._left_out = frozenset((*self.options.suppress, *names))
 
     @property
     def findings(self) -> list[Finding]:
@@ -117,7 +123,7 @@ class Sanitizer:
     def _report(self, breach: Breach) -> None:
         rule, pc = breach.rule, breach.at.pc
         name = f"{rule.name}/{breach.check}"
-        if self.muted or rule.name in self.options.suppress or name in self.options.suppress:
+        if self.muted or rule.name in self._left_out or name in self._left_out:
             return
         known = self._findings.get((name, pc))
         if known is not None:

@@ -68,10 +68,11 @@ class Session:
         self._ready = self.machine.registers["pc"]
         self._end_of_call()
 
-    def mute_sanitizer(self, muted: bool) -> None:
-        """Whether the sanitizer, if there is one, keeps quiet from now on."""
+    def mute_sanitizer(self, muted: bool, checks: Collection[str] = ()) -> None:
+        """Whether the sanitizer, if there is one, keeps quiet from now on, or leaves out some checks."""
         if self.sanitizer is not None:
             self.sanitizer.muted = muted
+            self.sanitizer.leave_out(checks)
 
     def _end_of_call(self) -> None:
         """Whatever the kernel did to its tables is in effect by now. Raises GuestViolation if not."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.pytest_plugin import coverage, kdb, mutants, states, tools, unseen
-from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of
+from harness.pytest_plugin.options import CPUS, Target, is_worker, settings_of, unwanted_checks
 from harness.pytest_plugin.used import given, remember
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse bad options before anything runs."""
     tools.register(config)
-    config.addinivalue_line("markers", "no_sanitizer: what the kernel does to its tables is not looked at")
+    config.addinivalue_line(
+        "markers",
+        "no_sanitizer(*checks): what the kernel does to its tables is not held against these, or any",
+    )
     config.pluginmanager.register(tools, "lukos-tools")
     config.pluginmanager.register(unseen, "lukos-unseen")
     settings = settings_of(config)
@@ -171,7 +174,7 @@ def boot_kernel(request: pytest.FixtureRequest, kernel_elf: Path) -> Iterator[Ca
 
 def _given(request: pytest.FixtureRequest, booted: Kernel) -> Kernel:
     """A kernel, for the test that asks."""
-    booted.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
+    booted.session.mute_sanitizer(*unwanted_checks(request.node))
     remember(request.node, booted)
     kdb.record(request.node, booted)
     return booted

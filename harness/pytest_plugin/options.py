@@ -66,6 +66,13 @@ def settings_of(config: pytest.Config) -> Settings:
     return config.stash[_SETTINGS]
 
 
+def unwanted_checks(test: pytest.Item) -> tuple[bool, tuple[str, ...]]:
+    """What the marker `no_sanitizer` says: whether nothing is wanted, or else what is not."""
+    marker = test.get_closest_marker("no_sanitizer")
+    checks: tuple[str, ...] = () if marker is None else marker.args
+    return marker is not None and not checks, checks
+
+
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process is one of pytest-xdist's workers."""
     return hasattr(config, "workerinput")

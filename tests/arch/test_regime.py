@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.arch import Granule, Regime
-from harness.arch.regime import memory_type, start_level
+from harness.arch.regime import coherence, memory_type, start_level
 
 TG0 = {Granule.K4: 0, Granule.K64: 1, Granule.K16: 2}
 TG1 = {Granule.K16: 1, Granule.K4: 2, Granule.K64: 3}
@@ -127,6 +127,27 @@ def test_memory_types(attr, text):
     """MAIR attributes in words."""
     assert memory_type(attr) == text
     assert Regime.from_registers(tcr(Granule.K4, 25), 0, attr << 24).memory_type(3) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "agree"),
+    [
+        ((0xFF, 3), (0xEE, 3), True),  # allocation hints
+        ((0xFF, 3), (0x77, 3), True),
+        ((0xF0, 3), (0xFF, 3), True),
+        ((0xBB, 3), (0x3B, 3), True),
+        ((0xFF, 3), (0xBB, 3), False),
+        ((0xFF, 3), (0x44, 3), False),
+        ((0xFF, 3), (0x4F, 3), False),
+        ((0xFF, 3), (0xFF, 2), False),
+        ((0x44, 0), (0x44, 3), True),
+        ((0x00, 0), (0x00, 3), True),
+        ((0x00, 2), (0x04, 2), False),
+    ],
+)
+def test_mappings_of_a_location_agree_or_do_not(one, other, agree):
+    """By the attribute in MAIR and SH."""
+    assert (coherence(*one) == coherence(*other)) is agree
 
 
 @pytest.mark.parametrize(("half", "bits"), [("ttbr0", 3 << 14 | 1 << 7), ("ttbr1", 1 << 23)])

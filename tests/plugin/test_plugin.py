@@ -276,3 +276,23 @@ def test_ids_are_as_short_as_they_can_be() -> None:
     assert short_ids([Path("va39/kernel.elf"), Path("va48/kernel.elf")]) == ["va39", "va48"]
     same = [Path("1/va39/kernel.elf"), Path("2/va39/kernel.elf"), Path("va39/other.elf")]
     assert len(set(short_ids(same))) == 3
+
+
+def test_the_sanitizer_is_silent_or_leaves_out_checks(pytester: pytest.Pytester, elf: Path) -> None:
+    """For the tests that are marked, and no others."""
+    source = """
+        import pytest
+
+        def left_out(kernel):
+            sanitizer = kernel.session.sanitizer
+            return sanitizer.muted, sorted(sanitizer._left_out)
+
+        @pytest.mark.no_sanitizer("policy/writable-executable", "owed")
+        def test_some(kernel): assert left_out(kernel) == (False, ["owed", "policy/writable-executable"])
+
+        @pytest.mark.no_sanitizer
+        def test_all(kernel): assert left_out(kernel) == (True, [])
+
+        def test_none(kernel): assert left_out(kernel) == (False, [])
+    """
+    run(pytester, source, "--kernel-elf", elf).assert_outcomes(passed=3)

@@ -59,6 +59,17 @@ def test_what_is_no_rule_and_no_check_cannot_be_suppressed(name):
         Options(suppress=["policy", "break-before-make/replaced", name])
 
 
+def test_checks_can_be_left_out_for_a_while(cases):
+    """And only these: the case breaks another check of the same rule as well."""
+    name, both = "bad_policy__device_is_code_and_memory", ["device-executable", "mismatched-attributes"]
+    assert sorted(finding.check for finding in cases.run(name)) == both
+    for check, other in zip(both, reversed(both), strict=True):
+        cases.sanitizer.leave_out([f"policy/{check}"])
+        assert [finding.check for finding in cases.run(name)] == [other]
+    cases.sanitizer.leave_out([])
+    assert len(cases.run(name)) == 2
+
+
 def test_who_runs_loops_in_new_code_is_not_asked_for_ever(cases, monkeypatch):
     """Each block that is told of costs microseconds."""
     executed, blocks = CodeBook.executed, []

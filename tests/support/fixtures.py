@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from harness import Kernel
-from harness.pytest_plugin.options import settings_of
+from harness.pytest_plugin.options import settings_of, unwanted_checks
 from tests.support.frames import without_filling
 from tests.support.vmm import BLOCK_1G, Vmm
 
@@ -43,7 +43,7 @@ def small_kernel(booted_small_kernel, request):
     """A kernel with 64M of RAM: what has to look at every frame is quick there."""
     kernel, moment = booted_small_kernel
     kernel.restore(moment)
-    kernel.session.mute_sanitizer(request.node.get_closest_marker("no_sanitizer") is not None)
+    kernel.session.mute_sanitizer(*unwanted_checks(request.node))
     return kernel
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from harness import Kernel
+from harness.checks.sanitizer import Options
 from tests.uk.guest import Guest
 from tests.uk.machine import run_steps
 from tests.uk.machine_files import FilesMachine
@@ -32,8 +33,9 @@ _LINES = 10  # of progress where there is no terminal
 
 @cache
 def _guest(elf):
-    """One in each process."""
-    return Guest(Kernel(elf, ram_size=64 << 20))
+    """One in each process. Any memory type is asked for, for frames that the kernel has cached."""
+    sanitize = Options(suppress=["policy/mismatched-attributes"])
+    return Guest(Kernel(elf, ram_size=64 << 20, sanitize=sanitize))
 
 
 def _slice(elf, seed, steps):

@@ -34,6 +34,9 @@ TYPES = {
     "Device-GRE": 5 << 5,
 }
 
+# Memory that the kernel's linear map has too, with the type that it was booted with.
+OTHER_TYPE = pytest.mark.no_sanitizer("policy/mismatched-attributes")
+
 
 @pytest.fixture
 def memory(vas):
@@ -83,6 +86,7 @@ def test_memory_behind_is_right_after_a_split(vas, memory):
         assert vas.pa(va + page * PAGE) == memory + page * PAGE
 
 
+@OTHER_TYPE
 @pytest.mark.parametrize(("name", "kind"), TYPES.items())
 def test_memory_type_is_in_the_descriptor(either_vas, name, kind):
     """Through MAIR; shareable unless it is a device."""
@@ -94,6 +98,7 @@ def test_memory_type_is_in_the_descriptor(either_vas, name, kind):
     assert leaf.descriptor.sh == (0 if "Device" in name else 3)
 
 
+@OTHER_TYPE
 def test_memory_type_can_be_changed(vas, memory):
     """set_attr over a mapped page: another type, same memory."""
     va = vas.map("dma", PAGE, pa=memory, flags=POPULATE)

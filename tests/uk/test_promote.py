@@ -239,6 +239,7 @@ def test_memory_of_somebody_else(vas):
     unchanged(vas, window(vas) + LARGE)
 
 
+@pytest.mark.no_sanitizer("policy/mismatched-attributes")  # the device is no memory
 @pytest.mark.parametrize("what", ["device", "region", "half of an allocation"])
 def test_a_page_that_somebody_has_put_there(vas, what):
     """No RAM, memory of another purpose, a part of a larger allocation: they stay where they are."""

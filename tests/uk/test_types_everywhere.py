@@ -33,6 +33,7 @@ def advised(vas):
     return 4
 
 
+@pytest.mark.no_sanitizer("policy/mismatched-attributes")  # the kernel has cached the same frames
 @pytest.mark.parametrize("populate", [several_runs, smaller_pages, advised])
 def test_pages_have_the_memory_type_of_their_vma(vas, populate):
     """However many of them, of whatever size: each one."""

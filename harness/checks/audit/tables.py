@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from harness.arch.descriptor import CONTIGUOUS_RUN
+from harness.arch.regime import Coherence, coherence
 from harness.arch.walker import Mapping, Walker
 from harness.checks.audit.concern import Concern, Leaves
 from harness.checks.rules.policy import violations
@@ -38,7 +39,7 @@ def contiguous(leaves: Leaves) -> Iterator[Concern]:
 
 
 def aliases(leaves: Leaves) -> Iterator[Concern]:
-    """Two mappings of the same memory agree in memory type and shareability (B2.8)."""
+    """Two mappings of the same memory agree in memory type and shareability (B2.11)."""
     spans = sorted(((leaf.pa, leaf.pa + leaf.size, walker, leaf) for walker, leaf in leaves), key=_by_address)
     active: list[tuple[int, int, Walker, Mapping]] = []
     for span in spans:
@@ -47,7 +48,7 @@ def aliases(leaves: Leaves) -> Iterator[Concern]:
         for _, _, other_walker, other in active:
             if _attributes(walker, leaf) != _attributes(other_walker, other):
                 message = (
-                    f"{_attributes(walker, leaf)[0]} here, {_attributes(other_walker, other)[0]} "
+                    f"{_attributes(walker, leaf)} here, {_attributes(other_walker, other)} "
                     f"at VA {other.va:#x}: mismatched attributes"
                 )
                 yield Concern.of("alias", message, walker, leaf)
@@ -70,10 +71,8 @@ def _longer(
     return other if alike and other[1] > one[1] else one
 
 
-def _attributes(walker: Walker, leaf: Mapping) -> tuple[str, int]:
-    """What must agree: memory type, and shareability of what is Normal."""
-    memory = walker.regime.memory_type(leaf.descriptor.attr_index)
-    return memory, 0 if memory.startswith("Device") else leaf.descriptor.sh
+def _attributes(walker: Walker, leaf: Mapping) -> Coherence:
+    return coherence(walker.regime.memory_attribute(leaf.descriptor.attr_index), leaf.descriptor.sh)
 
 
 def tables_as_data(walkers: Sequence[Walker], leaves: Leaves, direct: range = range(0)) -> Iterator[Concern]:

@@ -97,6 +97,7 @@ class CodeBook:
         self.unfinished: set[int] = set()
         self._dirty: set[int] = set()  # as a whole, or written since somebody looked: not watched
         self._lines: CacheLines | None = None
+        self._local: set[int] = set()  # that EL1 could ever execute
         self._executed = Executed(entered)
         self._entries: dict[int, int] = {}  # of blocks of a page since it changed
 
@@ -106,10 +107,12 @@ class CodeBook:
             self._lines = CacheLines.of(machine.sysreg["CTR_EL0"])
         return self._lines
 
-    def map(self, machine: Machine, page: int, entry: int, leaf: Leaf) -> None:
+    def map(self, machine: Machine, page: int, entry: int, leaf: Leaf, state: CodePage) -> None:
         """A leaf makes a page executable."""
         self.leaves[page] = {**self.leaves.get(page, {}), entry: leaf}
-        self.changed(machine, page, self.pages[page])
+        if leaf.at_el1:
+            self._local.add(page)
+        self.changed(machine, page, state)
 
     def unmap(self, machine: Machine, page: int, entry: int) -> None:
         """A leaf is gone; with the last one, what was never maintained is of no interest."""
@@ -133,26 +136,26 @@ class CodeBook:
     def put(self, machine: Machine, page: int, state: CodePage | None) -> None:
         """A page has got so far; None: it is of no interest any more."""
         was_watched = page in self.pages and page not in self._dirty
-        self._note(page, state, self.lines(machine).all)
-        is_watched = page in self.pages and page not in self._dirty
+        if state is None:
+            self._drop(page)
+        else:
+            self.pages[page] = state
+            dirty = state.before is not None or state.stages[Stage.DIRTY] == self.lines(machine).all
+            (self._dirty.add if dirty else self._dirty.discard)(page)
+            (self.unfinished.add if state.unfinished else self.unfinished.discard)(page)
+        is_watched = state is not None and page not in self._dirty
         if is_watched and not was_watched:
             machine.events.watched.add(page, page + PAGE)
         elif was_watched and not is_watched:
             machine.events.watched.remove(page, page + PAGE)
-        self._executed.watch(machine, page, self._addresses(page))
+        if page in self._local:
+            self._executed.watch(machine, page, self._addresses(page))
 
-    def _note(self, page: int, state: CodePage | None, whole: int) -> None:
+    def _drop(self, page: int) -> None:
         self.pages.pop(page, None)
+        self.leaves.pop(page, None)
         self.unfinished.discard(page)
         self._dirty.discard(page)
-        if state is not None:
-            self.pages[page] = state
-            if state.unfinished:
-                self.unfinished.add(page)
-            if state.before is not None or state.stages[Stage.DIRTY] == whole:
-                self._dirty.add(page)
-        else:
-            self.leaves.pop(page, None)
 
     def _addresses(self, page: int) -> frozenset[int]:
         """Where EL1 may execute what is not ready."""
@@ -199,5 +202,8 @@ class CodeBook:
         leaves, pages, unfinished, dirty = state or ({}, {}, set(), set())
         self.leaves, self.pages = dict(leaves), dict(pages)
         self.unfinished, self._dirty = set(unfinished), set(dirty)
+        self._local = {
+            page for page, leaves in self.leaves.items() if any(each.at_el1 for each in leaves.values())
+        }
         self._entries.clear()
-        self._executed.restore({page: self._addresses(page) for page in self.unfinished})
+        self._executed.restore({page: self._addresses(page) for page in self.unfinished & self._local})

@@ -26,25 +26,22 @@ class Stage(enum.IntEnum):
 
 
 class CacheLines(NamedTuple):
-    """The smallest lines of the data and of the instruction caches, in bytes; a page at most."""
+    """The smallest lines of the data and of the instruction caches, in bytes; a page at most.
+
+    What is followed one by one has the size `unit`; `all` are those of a page.
+    """
 
     data: int
     instruction: int
+    unit: int
+    all: int
 
     @classmethod
     def of(cls, ctr: int) -> CacheLines:
         """As CTR_EL0 has them, DminLine and IminLine: log2 of the number of words (D24.2.34)."""
-        return cls(min(PAGE, 4 << get(ctr, 19, 16)), min(PAGE, 4 << get(ctr, 3, 0)))
-
-    @property
-    def unit(self) -> int:
-        """The size of what is followed one by one."""
-        return min(self)
-
-    @property
-    def all(self) -> int:
-        """All lines of a page."""
-        return (1 << PAGE // self.unit) - 1
+        data, instruction = min(PAGE, 4 << get(ctr, 19, 16)), min(PAGE, 4 << get(ctr, 3, 0))
+        unit = min(data, instruction)
+        return cls(data, instruction, unit, (1 << PAGE // unit) - 1)
 
     def between(self, start: int, end: int) -> int:
         """The lines of the page of `start` that [start, end) touches."""
@@ -97,7 +94,7 @@ class CodePage(NamedTuple):
         stages[stage] &= ~moved
         if to is not None:
             stages[to] |= moved
-        return self._replace(stages=tuple(stages), unseen=self.unseen & ~moved if by_address else self.unseen)
+        return CodePage(tuple(stages), self.unseen & ~moved if by_address else self.unseen, self.before)
 
     def dirtied(self, lines: int) -> CodePage:
         """Some lines were written."""

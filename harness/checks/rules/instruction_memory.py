@@ -76,13 +76,13 @@ class InstructionMemory(Check):
                 self._map(model, page, change, Leaf.of(raw, change.va + page - pages.start))
 
     def _map(self, model: Model, page: int, change: Change, leaf: Leaf) -> None:
-        if page not in self._book.pages:
+        state = self._book.pages.get(page)
+        if state is None:
             if not model.memory.contains(page) or model.book.at(page):
                 return
             ready = self._flooded or model.learning
             state = CodePage() if ready else CodePage.unknown(self._book.lines(model.machine))
-            self._book.put(model.machine, page, state)
-        self._book.map(model.machine, page, change.entry, leaf)
+        self._book.map(model.machine, page, change.entry, leaf, state)
         if page in self._book.unfinished:
             self._causes[page] = _Cause(change, change)
 
@@ -152,11 +152,11 @@ class InstructionMemory(Check):
 
     def _clean(self, model: Model, page: int, lines: int) -> None:
         book, machine = self._book, model.machine
-        if page in book.pages:
-            book.looked_at(machine, page)
-        else:
-            book.put(machine, page, CodePage.unknown(book.lines(machine)))
-        book.advance(machine, page, Stage.DIRTY, Stage.CLEANED, lines)
+        known = book.looked_at(machine, page) if page in book.pages else None
+        state = CodePage.unknown(book.lines(machine)) if known is None else known
+        after = state.advanced(lines, Stage.DIRTY, Stage.CLEANED, by_address=True)
+        if after is not known:
+            book.put(machine, page, after)
 
     def _touched(self, model: Model, event: SystemOperation, size: int) -> Iterator[tuple[int, int]]:
         """The physical pages that an operation, or all of a loop, was about, each with its lines."""

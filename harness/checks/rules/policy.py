@@ -14,8 +14,10 @@ from harness.checks.findings import Rule
 from harness.checks.model.change import Change
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
+from harness.checks.model.tables import Use
 from harness.checks.rules.base import Report
 from harness.checks.rules.leaves import EntryCheck
+from harness.checks.rules.mismatched import Mismatched
 
 _WXN = 19
 _SUSPECTS = 64  # that are looked at again; more of them are the same mistake
@@ -25,27 +27,39 @@ class Policy(EntryCheck):
     """Writable and executable at once, the kernel's pages open to EL0, devices as code."""
 
     rule = Rule(
-        *(8, "policy", "D8.4"),
+        *(8, "policy", "D8.4 and B2.11"),
         "no page is writable and executable, user pages are not executable at EL1, EL0 has no part in the "
-        "kernel's half, and devices hold no code",
-        ("device-executable", "kernel-page-at-el0", "user-page-at-el1", "writable-executable"),
+        "kernel's half, devices hold no code, all mappings of a page agree in memory type and shareability",
+        (
+            *("device-executable", "kernel-page-at-el0", "mismatched-attributes", "user-page-at-el1"),
+            "writable-executable",
+        ),
     )
 
     def __init__(self, report: Report) -> None:
         super().__init__(report)
         self._suspects: dict[int, Change] = {}
+        self._mismatched = Mismatched()
 
     def look(self, model: Model, change: Change) -> bool:
         """By the entry alone; tables above it may take rights away, so it is looked at again later."""
         if not change.use.is_leaf(change.new):
             return True
+        twin = self._mismatched.twin(model, change)
+        if twin is not None:
+            message = f"the same memory has mismatched attributes: {twin}"
+            self.found("mismatched-attributes", message, change, change)
         wxn = bit(model.registers["SCTLR_EL1"], _WXN)
         granted = permissions(change.after, TableLimits(), wxn=wxn)
         if not any(violations(change.use.root.regime, change.after, granted)):
-            return True
+            return self._mismatched.is_ordinary(change.use, change.new)
         if len(self._suspects) < _SUSPECTS:
             self._suspects[change.entry] = change
         return False
+
+    def good_address(self, model: Model, use: Use, raw: int) -> bool:
+        """Where no leaf is that could be unlike this one, which is ordinary."""
+        return self._mismatched.is_alone(use, raw)
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """With what the tables above an entry take away."""
@@ -59,11 +73,13 @@ class Policy(EntryCheck):
 
     def save(self) -> Any:
         """What is still to be looked at."""
-        return dict(self._suspects)
+        return dict(self._suspects), self._mismatched.save()
 
     def restore(self, state: Any) -> None:
         """Back to it."""
-        self._suspects = dict(state or {})
+        suspects, mismatched = state or ({}, None)
+        self._suspects = dict(suspects)
+        self._mismatched.restore(mismatched)
         self._good.clear()
 
 

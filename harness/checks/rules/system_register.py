@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from harness.arch.bits import bit
+from harness.arch.bits import bit, get
 from harness.arch.maintenance import Invalidation
 from harness.checks.findings import Rule
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
 from harness.checks.model.tables import Root
 from harness.checks.rules.base import Check, Report
-from harness.machine.events import RegisterWrite, SystemOperation
+from harness.machine.events import BarrierDone, RegisterWrite, SystemOperation
 
 _M = 0
 
@@ -25,27 +25,58 @@ class _Space(NamedTuple):
     maps: bool
 
 
+class _Redefined(NamedTuple):
+    """MAIR_EL1 has another meaning for entries that TLBs hold: how far their invalidation has got."""
+
+    event: RegisterWrite
+    indices: frozenset[int]
+    synchronized: bool = False
+    issued: bool = False
+
+
 class SystemRegister(Check):
     """Registers of translation without their ISB, or table and ASID changed one after the other."""
 
     rule = Rule(
-        *(9, "system-register", "D24.1.2 and D8.16.2"),
+        *(9, "system-register", "D24.1.2, D8.16.2 and D8.17"),
         "an ISB follows a change of TTBR, TCR, MAIR or SCTLR before anything stands on it; table and ASID "
-        "change at once, or by way of tables that map nothing",
-        ("enabled-before-isb", "no-isb", "tlbi-before-isb", "two-steps"),
+        "change at once, or by way of tables that map nothing; what MAIR redefines is invalidated",
+        ("enabled-before-isb", "memory-type", "no-isb", "tlbi-before-isb", "two-steps"),
     )
 
     def __init__(self, report: Report) -> None:
         super().__init__(report)
         self._spaces: tuple[_Space, ...] = ()  # the last three
+        self._redefined: _Redefined | None = None
 
     def register_write(self, model: Model, event: RegisterWrite) -> None:
-        """The MMU is switched on with registers that need not have their values yet."""
+        """The MMU is switched on with registers that need not be in effect yet; MAIR changes under it."""
+        if event.register == "MAIR_EL1" and model.enabled:
+            self._redefine(model, event)
         if event.register == "SCTLR_EL1" and bit(event.value, _M) and not model.enabled:
             waiting = sorted(name for name in model.written if name != "SCTLR_EL1")
             if waiting:
                 message = f"the MMU is switched on before {', '.join(waiting)} are in effect"
                 self.found("enabled-before-isb", message, event, missing="an ISB before the MSR of SCTLR_EL1")
+
+    def _redefine(self, model: Model, event: RegisterWrite) -> None:
+        """Entries that are mapped, and in TLBs, get another memory type."""
+        old, new = model.registers["MAIR_EL1"], event.value
+        changed = {at for at in range(8) if get(old ^ new, 8 * at + 7, 8 * at)}
+        used = frozenset(changed) & _used(model) if changed else frozenset()
+        if used:
+            self._redefined = _Redefined(event, used)
+
+    def synchronized(self, model: Model) -> None:
+        """From now on walks know of the new MAIR."""
+        if self._redefined is not None:
+            self._redefined = self._redefined._replace(synchronized=True)
+
+    def barrier(self, model: Model, event: BarrierDone) -> None:
+        """The TLBI is complete: nothing holds what the old MAIR said."""
+        waited = event.barrier.completes_maintenance and (event.barrier.shared or not model.others)
+        if self._redefined is not None and self._redefined.issued and waited:
+            self._redefined = None
 
     def tlbi(self, model: Model, event: SystemOperation, what: Invalidation) -> None:
         """What the old TTBR says can come in again behind it."""
@@ -53,6 +84,9 @@ class SystemRegister(Check):
         if model.enabled and late and what.operation.target != "va":
             message = f"{what} is executed before {', '.join(sorted(late))} is in effect"
             self.found("tlbi-before-isb", message, event, missing="an ISB between the MSR and the TLBI")
+        everything = what.operation.target == "all" and (what.operation.broadcast or not model.others)
+        if self._redefined is not None and self._redefined.synchronized and everything:
+            self._redefined = self._redefined._replace(issued=True)
 
     def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
         """Three states of TTBR0: was the one between old and new a mixture that walks could use?"""
@@ -69,6 +103,14 @@ class SystemRegister(Check):
 
     def settled(self, model: Model, reliance: Reliance) -> None:
         """A call is over. (ERET is a context synchronization event itself.)"""
+        if self._redefined is not None:
+            indices = ", ".join(map(str, sorted(self._redefined.indices)))
+            message = (
+                f"MAIR_EL1 has another memory type for attribute {indices}, which TLBs may hold as it was"
+            )
+            missing = "an ISB, then TLBI VMALLE1IS, DSB ISH behind the MSR"
+            self.found("memory-type", message, self._redefined.event, missing=missing, relied=reliance)
+            self._redefined = None
         if reliance.kind == "end" and model.enabled:
             model.rely_registers(tuple(model.written), reliance)
 
@@ -78,12 +120,12 @@ class SystemRegister(Check):
         self.found("no-isb", message, event, missing="an ISB behind the MSR", relied=reliance)
 
     def save(self) -> Any:
-        """The last states of TTBR0."""
-        return self._spaces
+        """The last states of TTBR0, and what MAIR redefined."""
+        return self._spaces, self._redefined
 
     def restore(self, state: Any) -> None:
         """Back to them."""
-        self._spaces = state or ()
+        self._spaces, self._redefined = state or ((), None)
 
 
 def _mixed(before: _Space, between: _Space, now: _Space) -> bool:
@@ -92,3 +134,9 @@ def _mixed(before: _Space, between: _Space, now: _Space) -> bool:
     old_table = between.table == before.table and between.asid == now.asid
     new_table = between.table == now.table and between.asid == before.asid
     return old_table or new_table
+
+
+def _used(model: Model) -> frozenset[int]:
+    """The attributes that leaves have by now."""
+    leaves = ((use, raw) for use in model.book.uses() for _, raw in model.book.valid_entries(use))
+    return frozenset(get(raw, 4, 2) for use, raw in leaves if use.is_leaf(raw))

@@ -34,6 +34,17 @@ case good_descriptor__access_flag_of_a_user_page
     dsb     ishst
     ret
 
+/* TCR_EL1.HA: walks set it. */
+case good_descriptor__access_flag_by_hardware
+    mrs     x0, tcr_el1
+    orr     x0, x0, #(1 << 39)
+    msr     tcr_el1, x0
+    isb
+    entry   window_l3, 8, FRAME(8) + (KERNEL_RW & ~AF)
+    dsb     ishst
+    isb
+    ret
+
 case bad_descriptor__block_at_level_0
     entry   user_l0, 3, USER_BLOCK
     dsb     ishst
@@ -67,6 +78,15 @@ case bad_descriptor__reserved_memory_type
 
 case bad_descriptor__contiguous_run_incomplete
     entry   user_l3, 16, FRAME(16) + USER_RW + CONTIGUOUS
+    dsb     ishst
+    ret
+
+/* One of 16 has other rights. */
+case bad_descriptor__contiguous_run_unlike
+    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+    entry   user_l3, 16 + \n, FRAME(16 + \n) + USER_RW + CONTIGUOUS
+    .endr
+    entry   user_l3, 31, FRAME(31) + USER_RO + CONTIGUOUS
     dsb     ishst
     ret
 
@@ -149,6 +169,99 @@ case bad_policy__kernel_page_executable_at_el0
 
 case bad_policy__device_executable
     entry   window_l3, 8, 0x09000000 + (KERNEL_RO & ~PXN) + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+/* ---- 8: mismatched attributes. FRAME(1) is the user's, FRAME(32) the kernel's; all are in its half. ---- */
+
+case good_policy__twins_that_agree
+    entry   window_l3, 8, FRAME(32) + KERNEL_RO
+    entry   user_l3, 8, FRAME(1) + USER_RO
+    dsb     ishst
+    isb
+    ret
+
+/* The two mappings of a device: what is not cacheable is outer shareable, whatever the entry says. */
+case good_policy__devices_that_agree
+    entry   window_l3, 8, 0x09000000 + KERNEL_RW + ATTR(3)
+    entry   window_l3, 9, 0x09000000 + (KERNEL_RO & ~SH) + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+/* Broken and made again, with another memory type, and its neighbours with that of the others. */
+case good_policy__device_then_memory
+    entry   window_l3, 8, 0x0A000000 + KERNEL_RW + ATTR(3)
+    dsb     ishst
+    isb
+    entry   window_l3, 8, 0
+    dsb     ishst
+    tlbi_va vaae1is, WINDOW + 0x8000
+    dsb     ish
+    isb
+    entry   window_l3, 8, 0x0A000000 + KERNEL_RW
+    entry   window_l3, 9, 0x0A001000 + KERNEL_RW + ATTR(3)
+    entry   window_l3, 10, 0x0A002000 + KERNEL_RW
+    dsb     ishst
+    isb
+    ret
+
+case bad_policy__twin_is_not_cacheable
+    entry   window_l3, 8, FRAME(32) + KERNEL_RW + ATTR(1)
+    dsb     ishst
+    isb
+    ret
+
+case bad_policy__twin_is_a_device
+    entry   window_l3, 8, FRAME(32) + KERNEL_RW + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+case bad_policy__twin_is_not_shareable
+    entry   window_l3, 8, FRAME(32) + (KERNEL_RW & ~SH)
+    dsb     ishst
+    isb
+    ret
+
+/* The one that is like most others comes last, a page of what was mapped by a block. */
+case bad_policy__twin_of_a_device
+    entry   window_l2, 1, 0x0A000000 + KERNEL_RW - 2 + ATTR(3)
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW
+    dsb     ishst
+    isb
+    ret
+
+/* The other way round. */
+case bad_policy__block_over_a_page_of_a_device
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW + ATTR(3)
+    entry   window_l2, 1, 0x0A000000 + KERNEL_RW - 2
+    dsb     ishst
+    isb
+    ret
+
+/* With a block that is the unlike one. */
+case bad_policy__block_of_a_device_over_a_page
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW
+    entry   window_l2, 1, 0x0A000000 + KERNEL_RW - 2 + ATTR(3)
+    dsb     ishst
+    isb
+    ret
+
+/* In a table that is filled before it is linked. */
+case bad_policy__twin_in_a_new_table
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW + ATTR(3)
+    entry   new_l3, 1, 0x0A005000 + USER_RW
+    dsb     ishst
+    isb
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
+
+case bad_policy__device_is_code_and_memory
+    entry   window_l3, 8, 0x0A005000 + KERNEL_RW
+    entry   window_l3, 9, 0x0A005000 + (KERNEL_RO & ~PXN) + ATTR(3)
     dsb     ishst
     isb
     ret

@@ -159,12 +159,12 @@ case known_break_before_make__live_block_split
 
 /* Unikraft, set_attr: the new type is ORed onto the old one. */
 case known_break_before_make__memory_type_in_place
-    ldr     x0, =user_l3 + 8
+    ldr     x0, =user_l2 + 8
     ldr     x1, [x0]
     orr     x1, x1, #(1 << 2)
     str     x1, [x0]
     dsb     ishst
-    tlbi_va vae1is, 0x1000
+    tlbi_va vae1is, 0x200000
     dsb     ish
     ret
 

@@ -108,3 +108,111 @@ back:
     dsb     ish
     isb
     ret     x19
+
+/* ---- MSR and ISB, of the other registers ---- */
+
+    .macro  rewrite register
+    mrs     x0, \register
+    msr     \register, x0
+    .endm
+
+case good_system_register__each_with_its_isb
+    rewrite tcr_el1
+    isb
+    rewrite sctlr_el1
+    isb
+    rewrite ttbr1_el1
+    isb
+    ret
+
+case bad_system_register__tcr_without_isb
+    rewrite tcr_el1
+    ret
+
+case bad_system_register__mair_without_isb
+    rewrite mair_el1
+    ret
+
+case bad_system_register__sctlr_without_isb
+    rewrite sctlr_el1
+    ret
+
+case bad_system_register__ttbr1_without_isb
+    rewrite ttbr1_el1
+    ret
+
+/* ---- MAIR under live mappings, which use attribute 0 ---- */
+
+#define MAIR 0x100FF44FF
+#define MAIR_CHANGED 0x100FF4444
+
+    .macro  set_mair value
+    ldr     x0, =\value
+    msr     mair_el1, x0
+    .endm
+
+case good_system_register__mair_as_it_was
+    rewrite mair_el1
+    isb
+    ret
+
+case good_system_register__unused_attribute_redefined
+    set_mair MAIR | 0xBB0000000000
+    isb
+    ret
+
+case good_system_register__redefined_and_invalidated
+    set_mair MAIR_CHANGED
+    isb
+    tlbi    vmalle1is
+    dsb     ish
+    isb
+    ret
+
+case bad_system_register__redefined
+    set_mair MAIR_CHANGED
+    isb
+    ret
+
+case bad_system_register__redefined_and_invalidated_too_early
+    set_mair MAIR_CHANGED
+    tlbi    vmalle1is
+    dsb     ish
+    isb
+    ret
+
+case bad_system_register__redefined_and_invalidated_here_alone
+    set_mair MAIR_CHANGED
+    isb
+    tlbi    vmalle1
+    dsb     ish
+    isb
+    ret
+
+case bad_system_register__redefined_and_invalidation_not_waited_for
+    set_mair MAIR_CHANGED
+    isb
+    tlbi    vmalle1is
+    ret
+
+case bad_system_register__redefined_and_one_space_invalidated
+    set_mair MAIR_CHANGED
+    isb
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    ret
+
+case bad_system_register__redefined_and_waited_for_stores
+    set_mair MAIR_CHANGED
+    isb
+    tlbi    vmalle1is
+    dsb     ishst
+    ret
+
+case bad_system_register__redefined_and_waited_for_here_alone
+    set_mair MAIR_CHANGED
+    isb
+    tlbi    vmalle1is
+    dsb     nsh
+    ret

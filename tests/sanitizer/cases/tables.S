@@ -69,6 +69,28 @@ case bad_new_entry__in_two_halves
     dsb     ishst
     ret
 
+/* Exclusive, and once again where it fails. */
+case good_new_entry__exclusive
+    ldr     x0, =user_l3 + 8 * 8
+    ldr     x1, =FRAME(8) + USER_RW
+1:  ldxr    x2, [x0]
+    stxr    w3, x1, [x0]
+    cbnz    w3, 1b
+    dsb     ishst
+    ret
+
+/* 64 bits, over two entries that stay as they are but for what software may have in them. */
+case bad_new_entry__misaligned
+    ldr     x0, =user_l3 + 8 * 8 + 4
+    str     xzr, [x0]
+    ret
+
+/* Entries that are not valid, and would be no more afterwards. */
+case bad_new_entry__cleared_by_cache_maintenance
+    ldr     x0, =user_l3 + 8 * 64
+    dc      zva, x0
+    ret
+
 /* ---- 6: table-page ---- */
 
 case good_table_page__unlinked_and_reused

@@ -61,6 +61,14 @@ case good_break_before_make__never_accessed
     ret
 
 /* Another index for the same memory type. */
+/* Software sets the flag: no TLB holds an entry without it. */
+case good_break_before_make__access_flag_set
+    entry   user_l3, 8, FRAME(8) + (USER_RW & ~AF)
+    dsb     ishst
+    entry   user_l3, 8, FRAME(8) + USER_RW
+    dsb     ishst
+    ret
+
 case good_break_before_make__same_memory_type
     entry   user_l3, 1, FRAME(1) + USER_RW + ATTR(2)
     ret
@@ -72,17 +80,18 @@ case bad_break_before_make__output_address
     dsb     ish
     ret
 
+/* The block is mapped nowhere else. */
 case bad_break_before_make__memory_type
-    entry   user_l3, 1, FRAME(1) + USER_RW + ATTR(1)
+    entry   user_l2, 1, 0x40A00000 + USER_BLOCK + ATTR(1)
     dsb     ishst
-    tlbi_va vae1is, 0x1000
+    tlbi_va vae1is, 0x200000
     dsb     ish
     ret
 
 case bad_break_before_make__shareability
-    entry   user_l3, 1, FRAME(1) + (USER_RW & ~SH)
+    entry   user_l2, 1, 0x40A00000 + (USER_BLOCK & ~SH)
     dsb     ishst
-    tlbi_va vae1is, 0x1000
+    tlbi_va vae1is, 0x200000
     dsb     ish
     ret
 
@@ -107,6 +116,13 @@ case bad_break_before_make__table_over_block
     entry   user_l2, 1, PA(new_l3) + TABLE
     dsb     ishst
     tlbi_va vae1is, 0x200000
+    dsb     ish
+    ret
+
+case bad_break_before_make__table_over_table
+    entry   user_l2, 2, PA(new_l3) + TABLE
+    dsb     ishst
+    tlbi_va vae1is, 0x400000
     dsb     ish
     ret
 
@@ -342,6 +358,28 @@ case good_tlbi_scope__flushed_space
     tlbi    vmalle1is
     dsb     ish
     entry   user_l3, 1, FRAME(9) + USER_RW
+    ret
+
+/* Bits 47:44 of the operand: 4K pages, and the level. */
+#define LEVEL(n) ((4 | (n)) << 44)
+
+case good_tlbi_scope__level_hint
+    entry   user_l3, 1, 0
+    entry   user_l2, 1, 0
+    dsb     ishst
+    ldr     x2, =PAGE_OF(0x1000) | ASID(1) | LEVEL(3)
+    tlbi    vae1is, x2
+    ldr     x2, =PAGE_OF(0x200000) | ASID(1) | LEVEL(2)
+    tlbi    vae1is, x2
+    dsb     ish
+    ret
+
+case bad_tlbi_scope__level_hint
+    entry   user_l3, 1, 0
+    dsb     ishst
+    ldr     x2, =PAGE_OF(0x1000) | ASID(1) | LEVEL(2)
+    tlbi    vae1is, x2
+    dsb     ish
     ret
 
 case bad_tlbi_scope__other_va
