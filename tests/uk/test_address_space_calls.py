@@ -25,6 +25,7 @@ def both_ways(vas):
     return copies
 
 
+@pytest.mark.no_sanitizer("policy/mismatched-attributes")
 def test_memory_that_is_none_cannot_be_copied(vas, both_ways):
     """Registers of a device and reserved addresses, alone or behind memory: EFAULT, and nothing is copied."""
     vas.map("anon", PAGE, at=VA)

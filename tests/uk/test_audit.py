@@ -187,6 +187,7 @@ def test_a_page_of_the_kernels_half_that_el0_can_reach_is_found(kernel_vas):
     assert found(kernel_vas) == {"kernel-page-at-el0"}
 
 
+@pytest.mark.no_sanitizer("policy/mismatched-attributes")
 def test_memory_of_another_type_than_the_vma_asks_for_is_found(vas):
     """Where it asks for one, that is an alias on purpose."""
     vas.map("anon", PAGE, RW | NORMAL_NC, at=vas.base, flags=POPULATE)
