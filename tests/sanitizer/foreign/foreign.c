@@ -191,7 +191,8 @@ void start(void)
 }
 
 void *const keep[] = {
-    (void *)map,           (void *)unmap, (void *)release, (void *)remap, (void *)unmap_unshifted,
-    (void *)release_early, (void *)peek,  (void *)remap_and_fail, (void *)give_up,         (void *)fill,
-    (void *)move_block,    (void *)move_block_at_once,
+    (void *)map,   (void *)unmap,           (void *)release,
+    (void *)remap, (void *)unmap_unshifted, (void *)release_early,
+    (void *)peek,  (void *)remap_and_fail,  (void *)give_up,
+    (void *)fill,  (void *)move_block,      (void *)move_block_at_once,
 };
