@@ -37,10 +37,11 @@ def test_a_kernel_that_is_right_is_not_complained_of(command: Callable, kernel_e
 
 
 def test_what_is_wrong_is_told(command: Callable, elf: Path, spoilt: tuple[str, ...]) -> None:
-    """By name, and where; the exit status is 1."""
+    """By name, what it is, and where; the exit status is 1."""
     result = command("audit", elf, *spoilt)
     assert result.status == 1
-    assert result.out.startswith("alias: Normal WB RAWA here, Normal WB RAWA at VA 0x")
+    here, there = result.out.removeprefix("alias: ").partition(" at VA 0x")[0].split(" here, ")
+    assert {here, there} == {"Normal WB, not shareable", "Normal WB, inner shareable"}
     assert "\n1 concern about " in result.out
 
 

@@ -38,6 +38,8 @@ def build_blob(*, version=17):
         "/sizes/node": {"reg": [8, 0, 0, 0, 16]},
         "/many": {"#address-cells": 5},
         "/many/node": {"reg": [0, 0, 0, 0, 0, 0]},
+        "/many-sizes": {"#address-cells": 0, "#size-cells": 5},
+        "/many-sizes/node": {"reg": [0, 0, 0, 0, 0]},
         "/none": {"#address-cells": 0, "#size-cells": 0},
         "/none/node": {"reg": [0]},
         "/long": {"#address-cells": [0, 1]},
@@ -201,8 +203,8 @@ def test_reg_gives_what_is_asked_for(tree):
 @pytest.mark.parametrize(
     "path",
     [
-        *("/pci/wide", "/large/size", "/pci/odd", "/many/node", "/none/node"),
-        *("/long/address", "/wide/size"),
+        *("/pci/wide", "/large/size", "/pci/odd", "/many/node"),
+        *("/many-sizes/node", "/none/node", "/long/address", "/wide/size"),
     ],
 )
 def test_reg_that_makes_no_sense_is_refused(tree, path):

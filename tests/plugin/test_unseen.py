@@ -12,7 +12,7 @@ from tests.plugin.test_plugin import elf, run
 pytest_plugins = ["pytester"]
 __all__ = ["elf"]
 
-# destroy() leaves an invalidation out; nobody asks the sanitizer when it is over.
+# protect() leaves an invalidation out; nobody asks the sanitizer when it is over.
 _BY_HAND = """
     import pytest
     from harness import GuestRunaway
@@ -20,14 +20,13 @@ _BY_HAND = """
     from harness.kernel.faults import SkipInstruction
     from harness.kernel.session import RETURN_ADDRESS
 
-    def destroy(kernel, budget=100_000):
+    def protect(kernel, budget=100_000):
         space = kernel.vmm_address_space_create()
-        kernel.vmm_address_space_region_create(space, 0x1000, kernel.AS_REGION_RW)  # the table stays
         va = kernel.vmm_address_space_region_create(space, 0x1000, kernel.AS_REGION_RW)
         kernel.vmm_address_space_activate(space)
         registers = kernel.machine.registers
-        registers["x0"], registers["x1"], registers["x30"] = int(space), va, RETURN_ADDRESS
-        registers["pc"] = kernel.vmm_address_space_region_destroy.address
+        registers["x0"], registers["x1"], registers["x2"] = int(space), va, kernel.AS_REGION_RO
+        registers["x30"], registers["pc"] = RETURN_ADDRESS, kernel.vmm_address_space_region_set_prop.address
         with SkipInstruction("TLBI").inject(kernel):
             kernel.machine.run(budget=budget, until={RETURN_ADDRESS})
 """
@@ -41,7 +40,7 @@ def test_what_is_owed_at_the_end_fails_the_test(pytester: pytest.Pytester, elf: 
     """And only that one."""
     test = """
     def test_bad(kernel):
-        destroy(kernel)
+        protect(kernel)
 
     def test_good(kernel):
         kernel.vmm_address_space_create()
@@ -55,7 +54,7 @@ def test_a_failure_of_its_own_comes_first(pytester: pytest.Pytester, elf: Path) 
     """What was found is told with it."""
     test = """
     def test_bad(kernel):
-        destroy(kernel)
+        protect(kernel)
         assert False, "the reason"
     """
     result = outcome(pytester, elf, test)
@@ -74,14 +73,14 @@ def test_other_kernels_of_a_test_count_as_well(pytester: pytest.Pytester, elf: P
             yield kernel
 
     def test_booted(boot_kernel):
-        destroy(boot_kernel())
+        protect(boot_kernel())
 
     def test_own(own):
-        destroy(own)
+        protect(own)
 
     def test_closed(boot_kernel):
         kernel = boot_kernel()
-        destroy(kernel)
+        protect(kernel)
         kernel.close()
     """
     outcome(pytester, elf, test).assert_outcomes(failed=2, passed=1)
@@ -93,25 +92,25 @@ def test_what_somebody_has_seen_or_does_not_want_to_see_is_no_failure(
     """Taken, forgotten by a restore, marked, not fatal; and a call that is not over owes nothing yet."""
     test = """
     def test_taken(kernel):
-        destroy(kernel)
+        protect(kernel)
         kernel.session.sanitizer.settle()
         assert [each.name for each in kernel.session.sanitizer.take()] == ["owed/not-invalidated"]
 
     def test_restored(kernel):
         moment = kernel.snapshot()
-        destroy(kernel)
+        protect(kernel)
         kernel.restore(moment)
 
     @pytest.mark.no_sanitizer
     def test_marked(kernel, boot_kernel):
-        destroy(kernel)
-        destroy(boot_kernel())
+        protect(kernel)
+        protect(boot_kernel())
 
     def test_not_fatal(boot_kernel):
-        destroy(boot_kernel(sanitize=Options(fatal=False)))
+        protect(boot_kernel(sanitize=Options(fatal=False)))
 
     def test_in_the_middle(kernel):
-        destroy(kernel)
+        protect(kernel)
         kernel.machine.registers["pc"] = kernel.vmm_last_error.address
     """
     outcome(pytester, elf, test).assert_outcomes(passed=5)
@@ -121,6 +120,6 @@ def test_without_a_sanitizer_nothing_is_asked(pytester: pytest.Pytester, elf: Pa
     """--kernel-sanitizer=off."""
     test = """
     def test_bad(kernel):
-        destroy(kernel)
+        protect(kernel)
     """
     outcome(pytester, elf, test, "--kernel-sanitizer=off").assert_outcomes(passed=1)
