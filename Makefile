@@ -54,14 +54,19 @@ test: $(KERNELS) host $(VENV)/.have-test ## build and run the test suite
 	$(say) 'tests: $(BIN)/pytest -n $(JOBS)'
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) $(ARGS)
 
+# The README's tables are made from the summaries that these three write.
+FIGURES := $(BIN)/python -m tests.readme.figures
+
 coverage: $(KERNELS) host $(VENV)/.have-test ## which lines and branches of the kernel the suite executes
 	$(say) 'coverage: $(BUILD)/coverage'
 	@$(BIN)/python -m pytest -n $(JOBS) $(KERNEL_ELFS) --kernel-cov=html:$(BUILD)/coverage/index.html \
 	    --kernel-cov=lcov:$(BUILD)/coverage/kernel.lcov --kernel-cov=cobertura:$(BUILD)/coverage/kernel.xml \
 	    --kernel-cov=json:$(BUILD)/coverage/kernel.json $(if $(ARGS),$(ARGS),--kernel-cov=totals:tests/coverage/coverage.json)
+	@$(FIGURES)
 
 cost: $(KERNELS) host $(VENV)/.have-test ## how many times as long the suite takes under sanitizer and coverage
 	@$(BIN)/python -m tests.coverage.cost $(if $(ARGS),-- $(ARGS),--write -- -n $(JOBS) --kernel-elf=$(KERNEL))
+	@$(FIGURES)
 
 STEPS ?= 100000
 soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=... at least, SEED=... to repeat a run
@@ -70,7 +75,7 @@ soak: $(KERNELS) $(VENV)/.have-test ## random calls against the model: STEPS=...
 mutants: $(KERNEL) $(VENV)/.have-test ## change one instruction at a time: do the tests notice? Goes on where it was interrupted
 	@$(BIN)/python -m harness mutants --elf $(KERNEL) --folder $(BUILD)/mutants --reasons tests/coverage/survivors.toml \
 	    --reasons tests/coverage/unreached.toml $(if $(ARGS),$(ARGS),--summary tests/coverage/mutants.json; \
-	    status=$$?; $(BIN)/python -m tests.readme.figures; exit $$status)
+	    status=$$?; $(FIGURES); exit $$status)
 
 # About one test in so many of the whole suite, always the same ones, twice. ALL=1: every test. Left out are programs
 # of their own, whose kernels nobody sees, and the build host.
