@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from harness.arch.descriptor import LAST_LEVEL, decode, kind_of
+from harness.arch.descriptor import LAST_LEVEL, Granule, decode, kind_of
 from harness.arch.regime import Half, Regime
 from harness.machine.memory import Memory
 from harness.machine.watched import WatchedRanges
@@ -16,6 +16,8 @@ ADDRESS = 0x0000_FFFF_FFFF_F000
 _PAGE_SHIFT = 12
 VALID = 1
 TABLE = 3
+
+RootKey = tuple[Half, int, int, Granule]
 
 
 class Root:
@@ -26,12 +28,12 @@ class Root:
     def __init__(self, half: Half, regime: Regime) -> None:
         self.half, self.regime = half, regime
         self.asids: frozenset[int] = frozenset()  # under which TLBs may hold entries
-        self.first_global: int | None = None  # VA of a global leaf in an address space
+        self.first_global: int | None = None  # VA of a leaf that TLBs may hold for every address space
 
     @property
-    def key(self) -> tuple[Half, int]:
-        """What tells it from other roots."""
-        return self.half, self.regime.table_base
+    def key(self) -> RootKey:
+        """What tells it from other roots: where its first table is, and of which level and size."""
+        return self.half, self.regime.table_base, self.regime.va_bits, self.regime.granule
 
 
 class Use(NamedTuple):

@@ -42,7 +42,8 @@ class TablePage(Check):
             page = f"the table page at {event.pa & -4096:#x}"
             message = f"{page} is used for something else while TLBs may hold its entries"
             asids = ", ".join(map(str, sorted(root.asids)))
-            self.found("reused", message, event, missing=f"TLBI ASIDE1IS, DSB ISH for ASID {asids}")
+            tlbi = f"TLBI ASIDE1IS, DSB ISH for ASID {asids}" if asids else "TLBI VMALLE1IS, DSB ISH"
+            self.found("reused", message, event, missing=tlbi)
             model.forget(root)
 
     def table_found(self, model: Model, use: Use, entry: int) -> None:
