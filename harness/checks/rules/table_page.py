@@ -79,7 +79,7 @@ class TablePage(Check):
             return
         start, size = raw & ADDRESS & -(1 << use.shift), 1 << use.shift
         pages = (start,) if size == _PAGE else model.book.pages()
-        if any(start <= page < start + size and model.book.at(page) for page in pages):
+        if any(start <= page < start + size and model.book.holds(page) for page in pages):
             message = "EL0 may write a page that is a translation table"
             self.found("mapped-to-el0", message, change, change)
 

@@ -121,6 +121,44 @@ case bad_table_page__space_flushed_then_left
     dc      zva, x0
     ret
 
+/*
+ * Of 32 bits a first table has four entries, and others share its page: new_l3 is one with ASID 1, and what is 64
+ * bytes behind it one with ASID 2, which is walked.
+ */
+    .macro  small_roots
+    ldr     x0, =user_l1
+    ldr     x1, [x0]
+    ldr     x3, =new_l3
+    stp     x1, xzr, [x3]
+    str     x1, [x3, #64]
+    dsb     ishst
+    space   empty_l0, 0
+    flush_here
+    set_t0sz 32
+    space   new_l3, 1
+    space   new_l3 + 64, 2
+    .endm
+
+case good_table_page__first_tables_in_one_page
+    small_roots
+    str     xzr, [x3, #32]
+    strb    wzr, [x3, #96]
+    flush_asid 1
+    mov     x1, #-1
+    str     x1, [x3, #8]
+    strb    w1, [x3]
+    ret
+
+case bad_table_page__one_of_two_first_tables_in_one_page
+    small_roots
+    strb    wzr, [x3]
+    ret
+
+case bad_new_entry__second_of_two_first_tables_in_one_page
+    small_roots
+    strb    wzr, [x3, #72]
+    ret
+
 /* ---- 4: tlbi-scope ---- */
 
 case good_tlbi_scope__asid_of_a_space_that_was_emptied
