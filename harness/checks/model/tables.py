@@ -121,16 +121,22 @@ class TableBook:
         entries = 1 << use.root.regime.granule.stride
         return Use(use.root, use.next_table(raw), use.level + 1, use.va_of(entry), entries)
 
-    def output_page(self, use: Use, va: int) -> int | None:
-        """The physical address that a page-aligned virtual one has below a table, or None."""
+    def leaf(self, use: Use, va: int) -> tuple[Use, int] | None:
+        """What maps a virtual address below a table: where it is, and the descriptor."""
         index = va - use.va >> use.shift
         entry = use.table + 8 * index
         raw = self._memory.read_qword(entry) if 0 <= index < use.entries else None
         if raw is not None and use.is_table(raw):
-            return self.output_page(self.child(use, entry, raw), va)
-        if raw is None or not use.is_leaf(raw):
+            return self.leaf(self.child(use, entry, raw), va)
+        return None if raw is None or not use.is_leaf(raw) else (use, raw)
+
+    def output_page(self, use: Use, va: int) -> int | None:
+        """The physical address that a page-aligned virtual one has below a table, or None."""
+        found = self.leaf(use, va)
+        if found is None:
             return None
-        return decode(raw, use.level, use.root.regime.granule).output_address | va & (1 << use.shift) - 1
+        at, raw = found
+        return decode(raw, at.level, at.root.regime.granule).output_address | va & (1 << at.shift) - 1
 
     def add(self, use: Use, entry: int, enter: Enter) -> None:
         """A table came into use, with all below it."""

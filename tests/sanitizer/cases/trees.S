@@ -193,7 +193,39 @@ case bad_tlbi_scope__one_of_a_pair_of_asids
     dsb     ish
     ret
 
+/* The kernel's part of each address space, where it has no half of its own. */
+    .macro  global_in_both_spaces n
+    space   other_l0, 2
+    entry   other_l3, 8, FRAME(\n) + KERNEL_RW
+    dsb     ishst
+    space   user_l0, 1
+    entry   user_l3, 8, FRAME(8) + KERNEL_RW
+    dsb     ishst
+    space   other_l0, 2
+    ret
+    .endm
+
+case good_tlbi_scope__global_entry_in_all_address_spaces
+    global_in_both_spaces 8
+
+case bad_tlbi_scope__global_entries_that_differ
+    global_in_both_spaces 9
+
 /* ---- 9: system-register ---- */
+
+/* An ASID goes to another space, which gets a new one soon. */
+case good_system_register__asid_handed_over_and_renewed
+    space   empty_l0, 1
+    flush_asid 1
+    space   other_l0, 1
+    space   other_l0, 2
+    ret
+
+case bad_system_register__asid_handed_over_without_flush
+    space   empty_l0, 1
+    space   other_l0, 1
+    space   other_l0, 2
+    ret
 
 /* TCR_EL1.EPD0: no walks while TTBR0 is of no space. */
 case good_system_register__walks_disabled_between
