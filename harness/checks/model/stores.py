@@ -103,11 +103,25 @@ class TableStores:
             if self._breaks(since) is not None:
                 self._model.rely(owed, Reliance("make", change.time, change.pc))
             else:
-                self._model.debts.drop(owed)  # as if it had never been broken
+                self._mend(owed)
                 if restricts(since):
                     self._owe(since)
         self._model.fresh.append(change)
         self._model.accesses.expect(change)
+
+    def _mend(self, owed: Owed) -> None:
+        """As if it had never been broken: tables hang there again, and owe what was cleared in them since."""
+        model = self._model
+        model.debts.drop(owed)
+        for use in owed.tables:
+            model.detached.pop(use, None)
+            model.book.remove(use)
+        for lost in model.debts if owed.tables else ():
+            if (
+                lost.change.use in owed.tables
+                and model.memory.read_qword(lost.change.entry) == lost.change.old
+            ):
+                model.debts.drop(lost)
 
     def _remake(self, change: Change) -> None:
         """Valid -> valid."""
@@ -150,7 +164,7 @@ class TableStores:
         """
         if use.is_leaf(raw):
             for owed in self._model.debts.holding(raw & ADDRESS & -(1 << use.shift), 1 << use.shift):
-                if owed.change.use.root is not use.root:
+                if owed.change.use.root is not use.root and not self._model.accesses.is_shared(owed):
                     self._model.rely(owed, reliance)
 
     def linked(self, use: Use) -> None:

@@ -75,6 +75,17 @@ case good_incomplete_tlbi__shared_memory_is_written_before_tlbi
     dsb     ish
     ret
 
+case good_incomplete_tlbi__shared_memory_is_mapped_by_another_space
+    activate other_l0, 2
+    activate user_l0, 1
+    entry   user_l3, 8, FRAME(1) + USER_RW
+    entry   user_l3, 1, 0
+    entry   other_l3, 8, FRAME(1) + USER_RW
+    dsb     ishst
+    tlbi_va vae1is, 0x1000
+    dsb     ish
+    ret
+
 case good_incomplete_tlbi__memory_of_another_page_is_written_before_tlbi
     entry   user_l3, 1, 0
     access  str, KERNEL + FRAME(0) + 0xFF8

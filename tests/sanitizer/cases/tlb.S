@@ -48,6 +48,20 @@ case good_break_before_make__same_again
     dsb     ishst
     ret
 
+/* A table too; what was cleared in it meanwhile is owed. */
+case good_break_before_make__same_table_again
+    entry   user_l2, 2, 0
+    entry   user_l2, 2, PA(spare_l3) + TABLE
+    dsb     ishst
+    ret
+
+case bad_owed__cleared_in_a_table_that_is_the_same_again
+    entry   user_l2, 2, 0
+    entry   spare_l3, 0, 0
+    entry   user_l2, 2, PA(spare_l3) + TABLE
+    dsb     ishst
+    ret
+
 /* Read-only before and after, and the same bytes at both places. */
 case good_break_before_make__same_contents
     entry   user_l3, 3, FRAME(4) + USER_RO
