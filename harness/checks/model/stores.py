@@ -160,11 +160,12 @@ class TableStores:
     def _map(self, use: Use, raw: int, reliance: Reliance) -> None:
         """Memory is mapped that another address space has given up: may that one's TLB entries be there?
 
-        To move a page within one address space gives nobody what he did not have.
+        To move a page within one address space gives nobody what he did not have, in tables of two neither.
         """
         if use.is_leaf(raw):
             for owed in self._model.debts.holding(raw & ADDRESS & -(1 << use.shift), 1 << use.shift):
-                if owed.change.use.root is not use.root and not self._model.accesses.is_shared(owed):
+                had = {each.root for each in self._model.book.at(owed.change.entry)}
+                if use.root not in had and not self._model.accesses.is_shared(owed):
                     self._model.rely(owed, reliance)
 
     def linked(self, use: Use) -> None:

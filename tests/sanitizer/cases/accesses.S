@@ -120,6 +120,20 @@ case good_incomplete_tlbi__page_moves_within_its_address_space
     dsb     ish
     ret
 
+/* The other one has it all the time, by way of the same table. */
+case good_incomplete_tlbi__page_moves_in_a_table_of_two_spaces
+    entry   other_l2, 1, PA(spare_l3) + TABLE
+    dsb     ishst
+    activate other_l0, 2
+    activate user_l0, 1
+    entry   spare_l3, 0, 0
+    entry   spare_l3, 1, FRAME(5) + USER_RW
+    dsb     ishst
+    tlbi_va vae1is, 0x400000, 1
+    tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
 case good_incomplete_tlbi__memory_is_mapped_by_another_space_behind_dsb
     activate other_l0, 2
     activate user_l0, 1
