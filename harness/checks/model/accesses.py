@@ -108,7 +108,7 @@ class Accesses:
         model = self._model
         if isinstance(subject, Change):
             return subject in model.fresh or subject in model.fresh_unsynced
-        return model.debts.by_entry.get(subject.change.entry) is subject or subject in model.unsynced
+        return model.debts.is_owed(subject) or subject in model.unsynced
 
     def _accessed(self, event: Access) -> None:
         va = self._address(event)

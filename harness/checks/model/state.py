@@ -127,12 +127,17 @@ class Model:
             if root is None:
                 continue
             self.roots[root.key] = root
-            first = self.book.root_use(root)
-            self.book.add(first, 0, self.entered)
-            if half == "ttbr0" and self.book.valid_entries(first):
-                root.asids |= {self.asid}
+            self.book.add(self.book.root_use(root), 0, self.entered)
+            self._named()
             for check in self.checks:
                 check.activated(self, root, event)
+        self._named()
+
+    def _named(self) -> None:
+        """What is walked in the low half goes by the ASID that there is now, which TTBR1 may have changed."""
+        low = self.active["ttbr0"]
+        if low is not None and self.book.valid_entries(self.book.root_use(low)):
+            low.asids |= {self.asid}
 
     def _leave(self, root: Root) -> None:
         """Another tree is walked instead. Of the kernel's half TLBs may hold entries whatever the ASID is."""

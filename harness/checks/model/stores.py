@@ -97,15 +97,14 @@ class TableStores:
 
     def _make(self, change: Change) -> None:
         """Not valid -> valid."""
-        owed = self._model.debts.by_entry.get(change.entry)
+        owed = self._model.debts.of(change)
         if owed is not None:
             since = change._replace(old=owed.change.old)
             if self._breaks(since) is not None:
                 self._model.rely(owed, Reliance("make", change.time, change.pc))
             else:
                 self._mend(owed)
-                if restricts(since):
-                    self._owe(since)
+                self._permit(since, since)
         self._model.fresh.append(change)
         self._model.accesses.expect(change)
 
@@ -139,7 +138,7 @@ class TableStores:
 
     def _since(self, change: Change) -> Change | None:
         """The change from what TLBs may hold of the entry; None: they hold nothing of it."""
-        owed = self._model.debts.by_entry.get(change.entry)
+        owed = self._model.debts.of(change)
         if owed is not None:
             return change._replace(old=owed.change.old)
         return change if cacheable(change.use, change.old, self._model.hardware_af) else None
@@ -150,8 +149,10 @@ class TableStores:
             self._owe(since if restricts(since) else change)
         elif not cacheable(change.use, change.new, self._model.hardware_af):
             self._owe(since, idle=True)
-        elif change.entry in self._model.debts.by_entry:
-            self._model.debts.drop(self._model.debts.by_entry[change.entry])
+        else:
+            owed = self._model.debts.of(change)
+            if owed is not None:
+                self._model.debts.drop(owed)
 
     def _may_be_walked(self, root: Root) -> bool:
         """By this CPU, or by another one that runs an address space which this one has left."""

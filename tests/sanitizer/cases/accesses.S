@@ -120,17 +120,47 @@ case good_incomplete_tlbi__page_moves_within_its_address_space
     dsb     ish
     ret
 
-/* The other one has it all the time, by way of the same table. */
-case good_incomplete_tlbi__page_moves_in_a_table_of_two_spaces
+/* A table of two spaces: each has it at an address of its own. */
+    .macro  share_a_table
     entry   other_l2, 1, PA(spare_l3) + TABLE
     dsb     ishst
     activate other_l0, 2
     activate user_l0, 1
+    .endm
+
+/* The other one has it all the time, by way of the same table. */
+case good_incomplete_tlbi__page_moves_in_a_table_of_two_spaces
+    share_a_table
     entry   spare_l3, 0, 0
     entry   spare_l3, 1, FRAME(5) + USER_RW
     dsb     ishst
     tlbi_va vae1is, 0x400000, 1
     tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
+case good_owed__table_of_two_spaces
+    share_a_table
+    entry   spare_l3, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000, 1
+    tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
+case bad_owed__table_of_two_spaces_but_for_that_of_asid_1
+    share_a_table
+    entry   spare_l3, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
+case bad_owed__table_of_two_spaces_but_for_that_of_asid_2
+    share_a_table
+    entry   spare_l3, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000, 1
     dsb     ish
     ret
 

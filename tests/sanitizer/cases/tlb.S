@@ -157,6 +157,20 @@ case good_break_before_make__never_accessed
     ret
 
 /* Another index for the same memory type. */
+/* Made again without its access flag: what TLBs hold of it is what they held before. */
+case good_owed__made_again_without_access_flag
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + (USER_RW & ~AF)
+    dsb     ishst
+    ret
+
+case bad_owed__made_again_without_access_flag_and_unmapped
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + (USER_RW & ~AF)
+    entry   user_l3, 1, 0
+    dsb     ishst
+    ret
+
 /* Software sets the flag: no TLB holds an entry without it. */
 case good_break_before_make__access_flag_set
     entry   user_l3, 8, FRAME(8) + (USER_RW & ~AF)

@@ -241,27 +241,70 @@ case good_system_register__walks_disabled_between
     isb
     ret
 
-/* TCR_EL1.A1: the ASID is that of TTBR1, and changes while TTBR0 maps nothing. */
-case good_system_register__asid_in_ttbr1
+/* TCR_EL1.A1: the ASID is that of TTBR1. Clobbers x9. */
+    .macro  use_asids_of_ttbr1
     space   empty_l0, 0
     flush_here
     mrs     x9, tcr_el1
     orr     x9, x9, #(1 << 22)
     msr     tcr_el1, x9
     isb
+    .endm
+
+/* Clobbers x11, x12. */
+    .macro  set_asid n
     mrs     x11, ttbr1_el1
-    .irp    n, 2, 3, 2
-    space   empty_l0, 0
     mov     x12, #\n
     bfi     x11, x12, #48, #16
     msr     ttbr1_el1, x11
     isb
+    .endm
+
+/* It changes while TTBR0 maps nothing. */
+case good_system_register__asid_in_ttbr1
+    use_asids_of_ttbr1
+    .irp    n, 2, 3, 2
+    space   empty_l0, 0
+    set_asid \n
     .if     \n == 2
     space   user_l0, 0
     .else
     space   other_l0, 0
     .endif
     .endr
+    entry   user_l3, 1, 0
+    dsb     ishst
+    tlbi_va vale1is, 0x1000, 2
+    dsb     ish
+    ret
+
+/* One for EL0 and one for the kernel, as above, while TTBR0 stays. */
+    .macro  pair_in_ttbr1
+    use_asids_of_ttbr1
+    set_asid 2
+    space   user_l0, 0
+    set_asid 3
+    entry   user_l3, 1, 0
+    dsb     ishst
+    tlbi_va vale1is, 0x1000, 3
+    .endm
+
+case good_tlbi_scope__pair_of_asids_in_ttbr1
+    pair_in_ttbr1
+    tlbi_va vale1is, 0x1000, 2
+    dsb     ish
+    ret
+
+case bad_tlbi_scope__one_of_a_pair_of_asids_in_ttbr1
+    pair_in_ttbr1
+    dsb     ish
+    ret
+
+case bad_tlbi_scope__the_other_of_a_pair_of_asids_in_ttbr1
+    use_asids_of_ttbr1
+    set_asid 2
+    space   user_l0, 0
+    set_asid 3
     entry   user_l3, 1, 0
     dsb     ishst
     tlbi_va vale1is, 0x1000, 2
