@@ -108,7 +108,7 @@ class Accesses:
         model = self._model
         if isinstance(subject, Change):
             return subject in model.fresh or subject in model.fresh_unsynced
-        return model.debts.by_entry.get(subject.change.entry) is subject or subject in model.unsynced
+        return model.debts.is_owed(subject) or subject in model.unsynced
 
     def _accessed(self, event: Access) -> None:
         va = self._address(event)
@@ -126,10 +126,10 @@ class Accesses:
                 model.rely_fresh(subject, access)
         elif by_way and model.is_walked(subject.change.use.root):
             model.rely(subject, access)
-        elif event.write and not by_way and subject.gives_up_el0 and not self._is_shared(subject):
+        elif event.write and not by_way and subject.gives_up_el0 and not self.is_shared(subject):
             model.rely(subject, access._replace(kind="frame"))
 
-    def _is_shared(self, owed: Owed) -> bool:
+    def is_shared(self, owed: Owed) -> bool:
         """Whether an address space maps the memory still: then it was given up by one entry only."""
         gave_up = owed.change.old & ADDRESS & -(1 << owed.change.use.shift)
         for use in [each for each in self._model.book.uses() if each.root.half == "ttbr0"]:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from harness.arch.maintenance import Barrier, Invalidation
 from harness.checks.model.change import Change
-from harness.checks.model.tables import ADDRESS, VALID, Use
+from harness.checks.model.tables import ADDRESS, VALID, Root, Use
 
 Missing = Literal["tlbi", "early", "dsb", "isb", "scope", "local"]
 
@@ -75,6 +75,11 @@ class Owed:
         return self.frames is not None and bool(self.change.old & _EL0)
 
     @property
+    def place(self) -> _Place:
+        """What tells it from others: there is one at most for an entry in a tree."""
+        return self.change.entry, self.change.use.root
+
+    @property
     def key(self) -> tuple[int, int]:
         """Level and number of the entry among those of its level: how a TLBI by VA finds it."""
         return self.change.use.level, self.change.va >> self.change.use.shift
@@ -103,13 +108,16 @@ class Owed:
 
 _RECENT = 256
 
-_Index = dict[tuple[int, int], dict[int, Owed]]
+_Place = tuple[int, Root]
+"""An entry, in one of the trees that its table is part of: each has ASIDs and addresses of its own."""
+
+_Index = dict[tuple[int, int], dict[_Place, Owed]]
 """Debts by two numbers, and then by entry."""
 
 
 def _leave(index: _Index, key: tuple[int, int], owed: Owed) -> None:
     same = index[key]
-    same.pop(owed.change.entry, None)
+    same.pop(owed.place, None)
     if not same:
         del index[key]
 
@@ -119,7 +127,7 @@ class Debts:
     """Everything owed. `others`: other CPUs may walk the same tables, so only what reaches them counts."""
 
     others: bool
-    by_entry: dict[int, Owed] = field(default_factory=dict)
+    _by_place: dict[_Place, Owed] = field(default_factory=dict)
     _by_key: _Index = field(default_factory=dict)
     _by_frames: _Index = field(default_factory=dict)
     _stored: list[Owed] = field(default_factory=list)
@@ -128,28 +136,36 @@ class Debts:
     tlbis: list[Tlbi] = field(default_factory=list)  # since something is owed, the latest _RECENT
 
     def __iter__(self) -> Iterator[Owed]:
-        return iter(tuple(self.by_entry.values()))
+        return iter(tuple(self._by_place.values()))
 
     def add(self, owed: Owed) -> None:
-        """A change was made; it takes the place of an earlier one of the same entry."""
-        earlier = self.by_entry.get(owed.change.entry)
+        """A change was made; it takes the place of an earlier one of the same entry, in the same tree."""
+        earlier = self._by_place.get(owed.place)
         if earlier is not None:
             self.drop(earlier)
-        self.by_entry[owed.change.entry] = owed
-        self._by_key.setdefault(owed.key, {})[owed.change.entry] = owed
+        self._by_place[owed.place] = owed
+        self._by_key.setdefault(owed.key, {})[owed.place] = owed
         if owed.gives_up_el0 and owed.frames is not None:
-            self._by_frames.setdefault(owed.frames, {})[owed.change.entry] = owed
+            self._by_frames.setdefault(owed.frames, {})[owed.place] = owed
         self._shapes.add((owed.change.use.level, owed.change.use.shift))
         self._stored.append(owed)
 
+    def of(self, change: Change) -> Owed | None:
+        """What is owed of the entry that is changed, as it is part of the change's tree."""
+        return self._by_place.get((change.entry, change.use.root))
+
+    def is_owed(self, owed: Owed) -> bool:
+        """Whether it is neither settled nor replaced."""
+        return self._by_place.get(owed.place) is owed
+
     def drop(self, owed: Owed) -> None:
         """It is settled, or of no matter any more."""
-        if self.by_entry.get(owed.change.entry) is owed:
-            del self.by_entry[owed.change.entry]
+        if self.is_owed(owed):
+            del self._by_place[owed.place]
             _leave(self._by_key, owed.key, owed)
             if owed.gives_up_el0 and owed.frames is not None:
                 _leave(self._by_frames, owed.frames, owed)
-        if not self.by_entry:
+        if not self._by_place:
             self.tlbis.clear()
 
     @property
@@ -174,7 +190,7 @@ class Debts:
 
     def invalidate(self, time: int, pc: int, what: Invalidation) -> None:
         """A TLBI was executed."""
-        if not self.by_entry:
+        if not self._by_place:
             return
         reached = [owed for owed in self._candidates(what) if owed.reached_by(what)]
         event = Tlbi(time, pc, what, bool(reached))
@@ -199,7 +215,7 @@ class Debts:
 
     def _candidates(self, what: Invalidation) -> Iterable[Owed]:
         if what.operation.target != "va" or what.operation.by_range:
-            return tuple(self.by_entry.values())
+            return tuple(self._by_place.values())
         return self.at(what.start)
 
     def barrier(self, barrier: Barrier) -> list[Owed]:
@@ -212,7 +228,7 @@ class Debts:
             self._stored.clear()
         if not barrier.completes_maintenance:
             return []
-        done = [owed for owed in self._issued if self.by_entry.get(owed.change.entry) is owed]
+        done = [owed for owed in self._issued if self.is_owed(owed)]
         self._issued.clear()
         for owed in done:
             owed.stage = Stage.COMPLETE
@@ -223,11 +239,11 @@ class Debts:
 
     def save(self) -> tuple[list[Owed], list[Tlbi]]:
         """For `restore`."""
-        return [copy.copy(owed) for owed in self.by_entry.values()], list(self.tlbis)
+        return [copy.copy(owed) for owed in self._by_place.values()], list(self.tlbis)
 
     def restore(self, state: tuple[list[Owed], list[Tlbi]]) -> None:
         """Back to an earlier state."""
-        for part in (self.by_entry, self._by_key, self._by_frames, self._stored, self._issued):
+        for part in (self._by_place, self._by_key, self._by_frames, self._stored, self._issued):
             part.clear()
         owed_then, self.tlbis = state[0], list(state[1])
         for saved in owed_then:

@@ -19,7 +19,7 @@ from harness.checks.model.change import Change
 from harness.checks.model.owed import Debts, Owed
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.stores import TableStores
-from harness.checks.model.tables import Root, TableBook, Use
+from harness.checks.model.tables import Root, RootKey, TableBook, Use
 from harness.machine import ExceptionTaken, Machine
 from harness.machine.events import BarrierDone, RegisterWrite, Returned, Store, SystemOperation
 from harness.machine.exceptions import current_el
@@ -49,7 +49,7 @@ class Model:
         self.registers = dict.fromkeys(REGISTERS, 0)
         self.enabled = False
         self.learning = False  # what is found was there before anyone looked
-        self.roots: dict[tuple[Half, int], Root] = {}
+        self.roots: dict[RootKey, Root] = {}
         self.active: dict[Half, Root | None] = {"ttbr0": None, "ttbr1": None}
         self.asid = 0
         self.asids_seen: frozenset[int] = frozenset()
@@ -122,17 +122,29 @@ class Model:
         for half in halves:
             root, left = self._root(half), self.active[half]
             self.active[half] = root
-            if left is not None and left is not root and self._in_no_tlb(left):
-                self.forget(left)
+            if left is not None and left is not root:
+                self._leave(left)
             if root is None:
                 continue
             self.roots[root.key] = root
-            first = self.book.root_use(root)
-            self.book.add(first, 0, self.entered)
-            if half == "ttbr0" and self.book.valid_entries(first):
-                root.asids |= {self.asid}
+            self.book.add(self.book.root_use(root), 0, self.entered)
+            self._named()
             for check in self.checks:
                 check.activated(self, root, event)
+        self._named()
+
+    def _named(self) -> None:
+        """What is walked in the low half goes by the ASID that there is now, which TTBR1 may have changed."""
+        low = self.active["ttbr0"]
+        if low is not None and self.book.valid_entries(self.book.root_use(low)):
+            low.asids |= {self.asid}
+
+    def _leave(self, root: Root) -> None:
+        """Another tree is walked instead. Of the kernel's half TLBs may hold entries whatever the ASID is."""
+        if root.half == "ttbr1":
+            root.first_global = root.regime.base
+        if self._in_no_tlb(root):
+            self.forget(root)
 
     def _root(self, half: Half) -> Root | None:
         ttbr = self.registers["TTBR0_EL1" if half == "ttbr0" else "TTBR1_EL1"]
@@ -142,7 +154,8 @@ class Model:
             return None
         if regime.epd:
             return None
-        root = self.roots.get((half, regime.table_base)) or Root(half, regime)
+        new = Root(half, regime)
+        root = self.roots.get(new.key, new)
         root.regime = regime
         return root
 
@@ -184,12 +197,11 @@ class Model:
         if operation.target == "va" or operation.regime != 1:
             return
         for root in self.roots.values():
-            if root.half == "ttbr0":
-                kept = self.asid if self.is_walked(root) else None
-                named = root.asids if operation.target == "all" else root.asids & {what.asid}
-                self._flushed += [(root, asid) for asid in named if asid != kept]
-                if operation.target == "all" and kept is None:
-                    self._flushed.append((root, None))
+            kept = self.asid if self.is_walked(root) else None
+            named = root.asids if operation.target == "all" else root.asids & {what.asid}
+            self._flushed += [(root, asid) for asid in named if asid != kept]
+            if operation.target == "all" and kept is None:
+                self._flushed.append((root, None))
 
     def barrier(self, event: BarrierDone) -> None:
         """DSB, DMB, ISB."""
@@ -197,8 +209,7 @@ class Model:
         if barrier.kind == "isb":
             self._synchronized()
         elif barrier.kind == "dsb":
-            for owed in self.debts.barrier(barrier):
-                self._forgotten(owed)
+            self._forgotten(self.debts.barrier(barrier))
             if barrier.writes and (barrier.shared or not self.others):
                 self.fresh_unsynced += [each for each in self.fresh if each.use.root.half == "ttbr1"]
                 self.fresh.clear()
@@ -208,14 +219,18 @@ class Model:
         for check in self.checks:
             check.barrier(self, event)
 
-    def _forgotten(self, owed: Owed) -> None:
-        """No TLB holds it any more."""
-        for use in owed.tables:
-            if self.detached.get(use) is owed:
-                del self.detached[use]
-                self.book.remove(use)
-        if owed.change.use.root.half == "ttbr1":
-            self.unsynced.append(owed)
+    def _forgotten(self, done: Sequence[Owed]) -> None:
+        """No TLB holds these any more, which may have been the last of an address space."""
+        for owed in done:
+            for use in owed.tables:
+                if self.detached.get(use) is owed:
+                    del self.detached[use]
+                    self.book.remove(use)
+            if owed.change.use.root.half == "ttbr1":
+                self.unsynced.append(owed)
+        for root in {owed.change.use.root for owed in done}:
+            if self._in_no_tlb(root):
+                self.forget(root)
 
     def _complete_flushes(self) -> None:
         for root, asid in self._flushed:
@@ -229,8 +244,15 @@ class Model:
 
     def _in_no_tlb(self, root: Root) -> bool:
         """Whether nothing of a tree can be in a TLB, and no walk brings it there."""
-        return root.half == "ttbr0" and not (
-            root.asids or root.first_global is not None or self.is_walked(root)
+        if self.is_walked(root):
+            return False
+        return not (root.asids or root.first_global is not None) or self._is_empty(root)
+
+    def _is_empty(self, root: Root) -> bool:
+        """Whether a tree maps nothing, and TLBs were told of what it did: they hold nothing invalid."""
+        first = self.book.root_use(root)
+        return not self.book.valid_entries(first) and all(
+            owed.change.use.root is not root for owed in self.debts
         )
 
     def forget(self, root: Root) -> None:

@@ -97,17 +97,30 @@ class TableStores:
 
     def _make(self, change: Change) -> None:
         """Not valid -> valid."""
-        owed = self._model.debts.by_entry.get(change.entry)
+        owed = self._model.debts.of(change)
         if owed is not None:
             since = change._replace(old=owed.change.old)
             if self._breaks(since) is not None:
                 self._model.rely(owed, Reliance("make", change.time, change.pc))
             else:
-                self._model.debts.drop(owed)  # as if it had never been broken
-                if restricts(since):
-                    self._owe(since)
+                self._mend(owed)
+                self._permit(since, since)
         self._model.fresh.append(change)
         self._model.accesses.expect(change)
+
+    def _mend(self, owed: Owed) -> None:
+        """As if it had never been broken: tables hang there again, and owe what was cleared in them since."""
+        model = self._model
+        model.debts.drop(owed)
+        for use in owed.tables:
+            model.detached.pop(use, None)
+            model.book.remove(use)
+        for lost in model.debts if owed.tables else ():
+            if (
+                lost.change.use in owed.tables
+                and model.memory.read_qword(lost.change.entry) == lost.change.old
+            ):
+                model.debts.drop(lost)
 
     def _remake(self, change: Change) -> None:
         """Valid -> valid."""
@@ -125,7 +138,7 @@ class TableStores:
 
     def _since(self, change: Change) -> Change | None:
         """The change from what TLBs may hold of the entry; None: they hold nothing of it."""
-        owed = self._model.debts.by_entry.get(change.entry)
+        owed = self._model.debts.of(change)
         if owed is not None:
             return change._replace(old=owed.change.old)
         return change if cacheable(change.use, change.old, self._model.hardware_af) else None
@@ -136,8 +149,10 @@ class TableStores:
             self._owe(since if restricts(since) else change)
         elif not cacheable(change.use, change.new, self._model.hardware_af):
             self._owe(since, idle=True)
-        elif change.entry in self._model.debts.by_entry:
-            self._model.debts.drop(self._model.debts.by_entry[change.entry])
+        else:
+            owed = self._model.debts.of(change)
+            if owed is not None:
+                self._model.debts.drop(owed)
 
     def _may_be_walked(self, root: Root) -> bool:
         """By this CPU, or by another one that runs an address space which this one has left."""
@@ -146,11 +161,12 @@ class TableStores:
     def _map(self, use: Use, raw: int, reliance: Reliance) -> None:
         """Memory is mapped that another address space has given up: may that one's TLB entries be there?
 
-        To move a page within one address space gives nobody what he did not have.
+        To move a page within one address space gives nobody what he did not have, in tables of two neither.
         """
         if use.is_leaf(raw):
             for owed in self._model.debts.holding(raw & ADDRESS & -(1 << use.shift), 1 << use.shift):
-                if owed.change.use.root is not use.root:
+                had = {each.root for each in self._model.book.at(owed.change.entry)}
+                if use.root not in had and not self._model.accesses.is_shared(owed):
                     self._model.rely(owed, reliance)
 
     def linked(self, use: Use) -> None:

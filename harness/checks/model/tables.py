@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from harness.arch.descriptor import LAST_LEVEL, decode, kind_of
+from harness.arch.descriptor import LAST_LEVEL, Granule, decode, kind_of
 from harness.arch.regime import Half, Regime
 from harness.machine.memory import Memory
 from harness.machine.watched import WatchedRanges
@@ -16,6 +16,8 @@ ADDRESS = 0x0000_FFFF_FFFF_F000
 _PAGE_SHIFT = 12
 VALID = 1
 TABLE = 3
+
+RootKey = tuple[Half, int, int, Granule]
 
 
 class Root:
@@ -26,12 +28,12 @@ class Root:
     def __init__(self, half: Half, regime: Regime) -> None:
         self.half, self.regime = half, regime
         self.asids: frozenset[int] = frozenset()  # under which TLBs may hold entries
-        self.first_global: int | None = None  # VA of a global leaf in an address space
+        self.first_global: int | None = None  # VA of a leaf that TLBs may hold for every address space
 
     @property
-    def key(self) -> tuple[Half, int]:
-        """What tells it from other roots."""
-        return self.half, self.regime.table_base
+    def key(self) -> RootKey:
+        """What tells it from other roots: where its first table is, and of which level and size."""
+        return self.half, self.regime.table_base, self.regime.va_bits, self.regime.granule
 
 
 class Use(NamedTuple):
@@ -79,7 +81,12 @@ class TableBook:
 
     def at(self, pa: int) -> tuple[Use, ...]:
         """The uses of the table that `pa` is an entry of."""
-        return self._uses.get(pa >> _PAGE_SHIFT, ())
+        uses = self._uses.get(pa >> _PAGE_SHIFT, ())
+        return tuple(use for use in uses if use.table <= pa < use.table + 8 * use.entries)
+
+    def holds(self, page: int) -> bool:
+        """Whether any of a page is a table: first tables may be smaller, and share one."""
+        return page >> _PAGE_SHIFT in self._uses
 
     def pages(self) -> Iterator[int]:
         """The addresses of all pages with tables."""
@@ -114,16 +121,22 @@ class TableBook:
         entries = 1 << use.root.regime.granule.stride
         return Use(use.root, use.next_table(raw), use.level + 1, use.va_of(entry), entries)
 
-    def output_page(self, use: Use, va: int) -> int | None:
-        """The physical address that a page-aligned virtual one has below a table, or None."""
+    def leaf(self, use: Use, va: int) -> tuple[Use, int] | None:
+        """What maps a virtual address below a table: where it is, and the descriptor."""
         index = va - use.va >> use.shift
         entry = use.table + 8 * index
         raw = self._memory.read_qword(entry) if 0 <= index < use.entries else None
         if raw is not None and use.is_table(raw):
-            return self.output_page(self.child(use, entry, raw), va)
-        if raw is None or not use.is_leaf(raw):
+            return self.leaf(self.child(use, entry, raw), va)
+        return None if raw is None or not use.is_leaf(raw) else (use, raw)
+
+    def output_page(self, use: Use, va: int) -> int | None:
+        """The physical address that a page-aligned virtual one has below a table, or None."""
+        found = self.leaf(use, va)
+        if found is None:
             return None
-        return decode(raw, use.level, use.root.regime.granule).output_address | va & (1 << use.shift) - 1
+        at, raw = found
+        return decode(raw, at.level, at.root.regime.granule).output_address | va & (1 << at.shift) - 1
 
     def add(self, use: Use, entry: int, enter: Enter) -> None:
         """A table came into use, with all below it."""
@@ -182,11 +195,7 @@ class TableBook:
     def remove(self, use: Use) -> None:
         """This page is no longer a table at this place."""
         for page in self._page_numbers(use):
-            left = tuple(each for each in self._uses.get(page, ()) if each != use)
-            if left:
-                self._uses[page] = left
-            elif self._uses.pop(page, None) is not None:
-                self._watched.remove(*self._extent(use, page))
+            self._set(page, tuple(each for each in self._uses.get(page, ()) if each != use))
 
     def remove_root(self, root: Root) -> None:
         """Nothing of a tree can be in a TLB any more."""
@@ -195,20 +204,28 @@ class TableBook:
 
     def _put(self, use: Use) -> None:
         for page in self._page_numbers(use):
-            known = self._uses.get(page, ())
-            if not known:
-                self._watched.add(*self._extent(use, page))
-            self._uses[page] = (*known, use)
+            self._set(page, (*self._uses.get(page, ()), use))
+
+    def _set(self, page: int, uses: tuple[Use, ...]) -> None:
+        before, after = self._extent(self._uses.pop(page, ()), page), self._extent(uses, page)
+        if uses:
+            self._uses[page] = uses
+        for new in _beyond(after, before):
+            self._watched.add(new.start, new.stop)
+        for old in _beyond(before, after):
+            self._watched.remove(old.start, old.stop)
 
     @staticmethod
     def _page_numbers(use: Use) -> range:
         return range(use.table >> _PAGE_SHIFT, ((use.table + use.entries * 8 - 1) >> _PAGE_SHIFT) + 1)
 
     @staticmethod
-    def _extent(use: Use, page: int) -> tuple[int, int]:
-        """What of a page is table: a first table may be smaller than its page."""
+    def _extent(uses: tuple[Use, ...], page: int) -> range:
+        """What of a page is watched: from the first entry of a table in it to the last."""
         start, end = page << _PAGE_SHIFT, (page + 1) << _PAGE_SHIFT
-        return max(start, use.table), min(end, use.table + use.entries * 8)
+        low = min((use.table for use in uses), default=end)
+        high = max((use.table + 8 * use.entries for use in uses), default=start)
+        return range(max(start, low), min(end, high))
 
     # -- snapshots ----------------------------------------------------------------------------------------
 
@@ -222,4 +239,13 @@ class TableBook:
 
     def extents(self) -> list[tuple[int, int]]:
         """The physical ranges that are tables."""
-        return [self._extent(uses[0], page) for page, uses in self._uses.items()]
+        extents = [self._extent(uses, page) for page, uses in self._uses.items()]
+        return [(extent.start, extent.stop) for extent in extents]
+
+
+def _beyond(one: range, other: range) -> list[range]:
+    """What of a range is outside another one, which lies within it or the other way round; or is empty."""
+    if not other:
+        return [one] if one else []
+    parts = range(one.start, other.start), range(other.stop, one.stop)
+    return [part for part in parts if one and part]

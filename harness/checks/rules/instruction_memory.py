@@ -78,7 +78,7 @@ class InstructionMemory(Check):
     def _map(self, model: Model, page: int, change: Change, leaf: Leaf) -> None:
         state = self._book.pages.get(page)
         if state is None:
-            if not model.memory.contains(page) or model.book.at(page):
+            if not model.memory.contains(page) or model.book.holds(page):
                 return
             ready = self._flooded or model.learning
             state = CodePage() if ready else CodePage.unknown(self._book.lines(model.machine))
@@ -148,7 +148,9 @@ class InstructionMemory(Check):
     @staticmethod
     def _is_followed(model: Model, page: int) -> bool:
         """Code of the program itself was never written, and tables are no code."""
-        return model.memory.contains(page) and not model.machine.is_loaded(page) and not model.book.at(page)
+        return (
+            model.memory.contains(page) and not model.machine.is_loaded(page) and not model.book.holds(page)
+        )
 
     def _clean(self, model: Model, page: int, lines: int) -> None:
         book, machine = self._book, model.machine

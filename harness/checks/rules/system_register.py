@@ -18,11 +18,12 @@ _M = 0
 
 
 class _Space(NamedTuple):
-    """What TTBR0 says: a tree and an ASID; `maps`: anything at all."""
+    """What TTBR0 says: a tree and an ASID; `maps`: anything at all; `held`: TLBs may hold others by that."""
 
     table: int
     asid: int
     maps: bool
+    held: bool
 
 
 class _Redefined(NamedTuple):
@@ -94,7 +95,8 @@ class SystemRegister(Check):
             return
         first = model.book.root_use(root)
         maps = bool(model.book.valid_entries(first))
-        now = _Space(root.regime.table_base, model.asid, maps)
+        held = any(model.asid in other.asids for other in model.roots.values() if other is not root)
+        now = _Space(root.regime.table_base, model.asid, maps, held)
         self._spaces = (*self._spaces[-2:], now)
         if len(self._spaces) == 3 and _mixed(*self._spaces):
             message = "table and ASID are changed one after the other, and between them walks used a mixture"
@@ -131,8 +133,8 @@ class SystemRegister(Check):
 def _mixed(before: _Space, between: _Space, now: _Space) -> bool:
     if not between.maps or before.table == now.table or before.asid == now.asid:
         return False
-    old_table = between.table == before.table and between.asid == now.asid
-    new_table = between.table == now.table and between.asid == before.asid
+    old_table = between.table == before.table and between.asid == now.asid and now.held
+    new_table = between.table == now.table and between.asid == before.asid and between.held
     return old_table or new_table
 
 

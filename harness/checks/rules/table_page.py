@@ -42,7 +42,8 @@ class TablePage(Check):
             page = f"the table page at {event.pa & -4096:#x}"
             message = f"{page} is used for something else while TLBs may hold its entries"
             asids = ", ".join(map(str, sorted(root.asids)))
-            self.found("reused", message, event, missing=f"TLBI ASIDE1IS, DSB ISH for ASID {asids}")
+            tlbi = f"TLBI ASIDE1IS, DSB ISH for ASID {asids}" if asids else "TLBI VMALLE1IS, DSB ISH"
+            self.found("reused", message, event, missing=tlbi)
             model.forget(root)
 
     def table_found(self, model: Model, use: Use, entry: int) -> None:
@@ -78,7 +79,7 @@ class TablePage(Check):
             return
         start, size = raw & ADDRESS & -(1 << use.shift), 1 << use.shift
         pages = (start,) if size == _PAGE else model.book.pages()
-        if any(start <= page < start + size and model.book.at(page) for page in pages):
+        if any(start <= page < start + size and model.book.holds(page) for page in pages):
             message = "EL0 may write a page that is a translation table"
             self.found("mapped-to-el0", message, change, change)
 

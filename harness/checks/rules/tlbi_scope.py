@@ -49,8 +49,14 @@ class TlbiScope(Check):
             missing = "TLBI ASIDE1IS, DSB ISH before the ASID is used again"
             self.found("asid-reused", message, reliance, missing=missing)
             root.asids -= {model.asid}
-        if root.first_global is not None:
+        if root.first_global is not None and not _agree(model, root, active, root.first_global):
             message = f"VA {root.first_global:#x} of {tables} is global: every other address space sees it"
             missing = "nG in the entry, or TLBI VMALLE1IS after the switch"
             self.found("global-entry", message, reliance, missing=missing)
             root.first_global = None
+
+
+def _agree(model: Model, one: Root, other: Root, va: int) -> bool:
+    """Whether two trees map an address alike: what is global may be that of either."""
+    mine, theirs = (model.book.leaf(model.book.root_use(root), va) for root in (one, other))
+    return mine is not None and theirs is not None and mine[1] == theirs[1]

@@ -75,6 +75,17 @@ case good_incomplete_tlbi__shared_memory_is_written_before_tlbi
     dsb     ish
     ret
 
+case good_incomplete_tlbi__shared_memory_is_mapped_by_another_space
+    activate other_l0, 2
+    activate user_l0, 1
+    entry   user_l3, 8, FRAME(1) + USER_RW
+    entry   user_l3, 1, 0
+    entry   other_l3, 8, FRAME(1) + USER_RW
+    dsb     ishst
+    tlbi_va vae1is, 0x1000
+    dsb     ish
+    ret
+
 case good_incomplete_tlbi__memory_of_another_page_is_written_before_tlbi
     entry   user_l3, 1, 0
     access  str, KERNEL + FRAME(0) + 0xFF8
@@ -106,6 +117,50 @@ case good_incomplete_tlbi__page_moves_within_its_address_space
     entry   user_l3, 8, FRAME(1) + USER_RW
     dsb     ishst
     tlbi_va vae1is, 0x1000
+    dsb     ish
+    ret
+
+/* A table of two spaces: each has it at an address of its own. */
+    .macro  share_a_table
+    entry   other_l2, 1, PA(spare_l3) + TABLE
+    dsb     ishst
+    activate other_l0, 2
+    activate user_l0, 1
+    .endm
+
+/* The other one has it all the time, by way of the same table. */
+case good_incomplete_tlbi__page_moves_in_a_table_of_two_spaces
+    share_a_table
+    entry   spare_l3, 0, 0
+    entry   spare_l3, 1, FRAME(5) + USER_RW
+    dsb     ishst
+    tlbi_va vae1is, 0x400000, 1
+    tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
+case good_owed__table_of_two_spaces
+    share_a_table
+    entry   spare_l3, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000, 1
+    tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
+case bad_owed__table_of_two_spaces_but_for_that_of_asid_1
+    share_a_table
+    entry   spare_l3, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x200000, 2
+    dsb     ish
+    ret
+
+case bad_owed__table_of_two_spaces_but_for_that_of_asid_2
+    share_a_table
+    entry   spare_l3, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000, 1
     dsb     ish
     ret
 

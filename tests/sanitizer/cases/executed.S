@@ -80,6 +80,58 @@ case good_instruction_memory__exception_synchronizes
     execute
     ret
 
+/* A module: written where it will be executed, then made so. */
+case good_instruction_memory__written_in_its_place
+    entry   window_l3, 8, FRAME(8) + KERNEL_RW
+    dsb     ishst
+    isb
+    ldr     x0, =CODE
+    ldr     w1, =RET
+    str     w1, [x0]
+    dc      cvau, x0
+    dsb     ish
+    ic      ivau, x0
+    dsb     ish
+    isb
+    entry   window_l3, 8, FRAME(8) + KERNEL_CODE
+    dsb     ishst
+    tlbi_va vaale1is, CODE
+    dsb     ish
+    isb
+    execute
+    ret
+
+/* Patched by way of a mapping that is gone when the code is maintained by its own. */
+    .macro  patch maintained
+    map_code
+    entry   window_l3, 9, FRAME(8) + KERNEL_RW
+    dsb     ishst
+    isb
+    ldr     x0, =CODE + 0x1000
+    ldr     w1, =RET
+    str     w1, [x0]
+    entry   window_l3, 9, 0
+    dsb     ishst
+    tlbi_va vaale1is, CODE + 0x1000
+    dsb     ish
+    isb
+    ldr     x0, =\maintained
+    dc      cvau, x0
+    dsb     ish
+    ic      ivau, x0
+    dsb     ish
+    isb
+    execute
+    ret
+    .endm
+
+case good_instruction_memory__patched_by_way_of_another_mapping
+    patch   CODE
+
+/* By the address that is not mapped any more. */
+case bad_instruction_memory__maintained_by_a_mapping_that_is_gone
+    patch   CODE + 0x1000
+
 /* ERET synchronizes. */
 case good_instruction_memory__user_code_without_isb
     write   0

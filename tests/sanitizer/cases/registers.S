@@ -161,8 +161,12 @@ case good_system_register__unused_attribute_redefined
     isb
     ret
 
+/* Of a page that nobody uses between: code that runs on what it redefines may be in a TLB by both. */
 case good_system_register__redefined_and_invalidated
-    set_mair MAIR_CHANGED
+    entry   window_l3, 8, FRAME(8) + KERNEL_RW + ATTR(2)
+    dsb     ishst
+    isb
+    set_mair MAIR & ~0xBB0000
     isb
     tlbi    vmalle1is
     dsb     ish

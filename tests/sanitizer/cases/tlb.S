@@ -3,6 +3,29 @@
 
 /* Rules 1 to 4 and 11: what becomes of entries that were valid. */
 
+/* Fill entries of a table, each with what is `step` behind the one before. Clobbers x0 to x2. */
+    .macro  pages first, count, value, step=0x1000
+    ldr     x0, =\first
+    ldr     x1, =\value
+    mov     x2, #\count
+1:  str     x1, [x0], #8
+    add     x1, x1, #\step
+    subs    x2, x2, #1
+    b.ne    1b
+    .endm
+
+/* Behind a DSB, TLBI of pages one by one, and DSB. Clobbers x0, x2. */
+    .macro  flush_pages va, count
+    dsb     ishst
+    ldr     x0, =PAGE_OF(\va) | ASID(1)
+    mov     x2, #\count
+1:  tlbi    vale1is, x0
+    add     x0, x0, #1
+    subs    x2, x2, #1
+    b.ne    1b
+    dsb     ish
+    .endm
+
 /* ---- 1: break-before-make ---- */
 
 case good_break_before_make__whole_sequence
@@ -27,6 +50,65 @@ case good_break_before_make__batched
     dsb     ishst
     ret
 
+/* Rights of many pages in two steps, and one TLBI for all. */
+case good_break_before_make__permissions_in_two_steps
+    .irp    n, 1, 2
+    entry   user_l3, \n, 0
+    entry   user_l3, \n, FRAME(\n) + USER_RO
+    .endr
+    dsb     ishst
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    ret
+
+/* A block into pages: while it is broken, software keeps all but bit 0. */
+case good_break_before_make__split
+    entry   user_l2, 1, 0x40A00000 + USER_BLOCK - 1
+    dsb     ishst
+    tlbi_va vae1is, 0x200000
+    dsb     ish
+    pages   new_l3, 512, 0x40A00000 + USER_RW
+    dmb     ishst
+    entry   user_l2, 1, PA(new_l3) + TABLE
+    dsb     ishst
+    ret
+
+/* Pages into a block. */
+case good_break_before_make__collapse
+    entry   user_l2, 2, 0
+    dsb     ishst
+    tlbi_va vae1is, 0x400000
+    dsb     ish
+    entry   spare_l3, 0, 0
+    dmb     ishst
+    entry   user_l2, 2, 0x40A00000 + USER_BLOCK
+    dsb     ishst
+    ret
+
+/* A run of pages becomes contiguous, read-only as a whole, and single pages again. */
+    .macro  fold flushed
+    pages   user_l3 + 8 * 16, 16, FRAME(16) + USER_RW
+    dsb     ishst
+    pages   user_l3 + 8 * 16, 16, 0, 0
+    flush_pages 0x10000, 16
+    pages   user_l3 + 8 * 16, 16, FRAME(16) + USER_RW + (1 << 52)
+    dsb     ishst
+    pages   user_l3 + 8 * 16, 16, FRAME(16) + USER_RO + (1 << 52)
+    flush_pages 0x10000, 16
+    pages   user_l3 + 8 * 16, 16, 0, 0
+    flush_pages 0x10000, \flushed
+    pages   user_l3 + 8 * 16, 16, FRAME(16) + USER_RO
+    dsb     ishst
+    ret
+    .endm
+
+case good_break_before_make__contiguous_and_single_again
+    fold    16
+
+case bad_break_before_make__single_again_but_for_one
+    fold    15
+
 /* Permissions may change in place, if the TLBs are told before anyone relies on it. */
 case good_break_before_make__permissions
     entry   user_l3, 1, FRAME(1) + USER_RO
@@ -48,6 +130,20 @@ case good_break_before_make__same_again
     dsb     ishst
     ret
 
+/* A table too; what was cleared in it meanwhile is owed. */
+case good_break_before_make__same_table_again
+    entry   user_l2, 2, 0
+    entry   user_l2, 2, PA(spare_l3) + TABLE
+    dsb     ishst
+    ret
+
+case bad_owed__cleared_in_a_table_that_is_the_same_again
+    entry   user_l2, 2, 0
+    entry   spare_l3, 0, 0
+    entry   user_l2, 2, PA(spare_l3) + TABLE
+    dsb     ishst
+    ret
+
 /* Read-only before and after, and the same bytes at both places. */
 case good_break_before_make__same_contents
     entry   user_l3, 3, FRAME(4) + USER_RO
@@ -61,6 +157,20 @@ case good_break_before_make__never_accessed
     ret
 
 /* Another index for the same memory type. */
+/* Made again without its access flag: what TLBs hold of it is what they held before. */
+case good_owed__made_again_without_access_flag
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + (USER_RW & ~AF)
+    dsb     ishst
+    ret
+
+case bad_owed__made_again_without_access_flag_and_unmapped
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + (USER_RW & ~AF)
+    entry   user_l3, 1, 0
+    dsb     ishst
+    ret
+
 /* Software sets the flag: no TLB holds an entry without it. */
 case good_break_before_make__access_flag_set
     entry   user_l3, 8, FRAME(8) + (USER_RW & ~AF)
