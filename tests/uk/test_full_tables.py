@@ -36,14 +36,15 @@ def test_a_table_of_tables_of_tables(vas):
 
 @pytest.mark.parametrize("size", [PAGE, 2 * PAGE, LARGE // 2], ids=["single", "pairs", "halves"])
 def test_a_table_of_pages(vas, size):
-    """In runs of some lengths; then copied, replaced and given other rights."""
+    """In runs of some lengths; then copied, replaced in part and in whole, and given other rights."""
     for at in range(0, LARGE, size):
         vas.map("anon", size, at=USER_BASE + at, flags=POPULATE | SIZE_4K, name=at // size % 2)
     copy = vas.clone()
     assert [page.size for page in copy.leaves() if page.va < USER_BASE + LARGE and page.va >= USER_BASE] == [
         PAGE
     ] * ENTRIES
-    vas.map("anon", LARGE, at=USER_BASE, flags=POPULATE | SIZE_4K | REPLACE)
+    for part in (LARGE // 2, LARGE):
+        vas.map("anon", part, at=USER_BASE, flags=POPULATE | SIZE_4K | REPLACE)
     vas.set_attr(USER_BASE, LARGE, R)
     vas.unmap(USER_BASE, LARGE)
 
