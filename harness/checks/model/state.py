@@ -96,7 +96,8 @@ class Model:
 
     def register_write(self, event: RegisterWrite) -> None:
         """MSR: where the tables are, and whether they are used."""
-        self._left = None
+        if self._left is not None:
+            self.paused()
         for check in self.checks:
             check.register_write(self, event)
         if event.register not in self.registers:
@@ -167,14 +168,16 @@ class Model:
 
     def store(self, event: Store) -> None:
         """A store to a table, or to what a check watches."""
-        self._left = None
+        if self._left is not None:
+            self.paused()
         self._stores.store(event)
 
     # -- maintenance --------------------------------------------------------------------------------------
 
     def system_operation(self, event: SystemOperation) -> None:
         """TLBI, DC, IC."""
-        self._left = None
+        if self._left is not None:
+            self.paused()
         operation = tlbi_operation(event.encoding)
         if operation is None:
             for check in self.checks:
@@ -296,7 +299,7 @@ class Model:
         self._synchronized()
 
     def paused(self) -> None:
-        """The CPU stands still."""
+        """The CPU stands still, or did something that tells where the last ERET went."""
         if self._left is not None and current_el(self.machine.registers["pstate"]) == 0:
             self.settle(Reliance("eret", self._left.time, self._left.pc))
         self._left = None
