@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.model.change import Change, breaks, cacheable, restricts
+from harness.checks.model.change import Change, breaks, cacheable, restricts, widest
 from harness.checks.model.owed import Owed
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.tables import ADDRESS, VALID, Root, Use
@@ -140,7 +140,7 @@ class TableStores:
         """The change from what TLBs may hold of the entry; None: they hold nothing of it."""
         owed = self._model.debts.of(change)
         if owed is not None:
-            return change._replace(old=owed.change.old)
+            return change._replace(old=widest(change.use, owed.change.old, change.old))
         return change if cacheable(change.use, change.old, self._model.hardware_af) else None
 
     def _permit(self, change: Change, since: Change) -> None:
@@ -204,9 +204,19 @@ class TableStores:
         below = [found for each in tables for found in self.cached_entries(each)]
         for entry_use, entry, raw in below[:_SUBTREE]:
             lost = Change(entry_use, entry, raw, 0, change.time, change.pc)
-            self._model.debts.add(self._debt(lost, ()))
+            owed = self._debt(lost, self._linked_by(lost))
+            self._model.debts.add(owed)
+            for each in owed.tables:
+                self._model.detached[each] = owed
             for check in self._model.checks:
                 check.entry_gone(self._model, lost)
+
+    def _linked_by(self, change: Change) -> tuple[Use, ...]:
+        """The table to which an entry below an unlinked one leads: a TLBI for that one need not reach it."""
+        if not change.use.is_table(change.old):
+            return ()
+        child = self._model.book.child(change.use, change.entry, change.old)
+        return (child,) if child in self._model.detached else ()
 
     def cached_entries(self, use: Use) -> list[tuple[Use, int, int]]:
         """(Use, address, descriptor) of the entries of a table that TLBs may hold."""

@@ -144,10 +144,34 @@ case bad_owed__cleared_in_a_table_that_is_the_same_again
     dsb     ishst
     ret
 
-/* Read-only before and after, and the same bytes at both places. */
+/* Read-only before and after, and the same bytes at both places: but for the page that is not used any more. */
 case good_break_before_make__same_contents
     entry   user_l3, 3, FRAME(4) + USER_RO
+    dsb     ishst
+    tlbi_va vae1is, 0x3000
+    dsb     ish
     ret
+
+case bad_owed__same_contents_elsewhere
+    entry   user_l3, 3, FRAME(4) + USER_RO
+    dsb     ishst
+    ret
+
+/* Other rights in between, each time by way of an invalid entry: what TLBs may hold is all of it. */
+    .macro  meanwhile between
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + \between
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + USER_RW
+    dsb     ishst
+    ret
+    .endm
+
+case good_owed__fewer_rights_meanwhile
+    meanwhile USER_RO
+
+case bad_owed__other_rights_meanwhile
+    meanwhile (USER_RO & ~UXN)
 
 /* An entry whose access flag is clear is in no TLB. */
 case good_break_before_make__never_accessed

@@ -310,3 +310,23 @@ case bad_tlbi_scope__the_other_of_a_pair_of_asids_in_ttbr1
     tlbi_va vale1is, 0x1000, 2
     dsb     ish
     ret
+
+/* ---- tables below one that was unlinked ---- */
+
+/* A TLBI by VA is for the tables on the way to it: user_l3, or spare_l3. */
+    .macro  reuse_l3 va
+    entry   user_l1, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, \va
+    dsb     ish
+    entry   user_l3, 8, FRAME(8) + USER_RW
+    tlbi    vmalle1is
+    dsb     ish
+    ret
+    .endm
+
+case good_table_page__reused_below_what_was_unlinked
+    reuse_l3 0x1000
+
+case bad_table_page__reused_beside_what_was_invalidated
+    reuse_l3 0x400000
