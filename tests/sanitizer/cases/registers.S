@@ -43,6 +43,23 @@ case bad_system_register__no_isb
     space   other_l0, 2
     ret
 
+/* For whoever had the new ASID before: what the old TTBR0 says does not come in by that. */
+case good_system_register__tlbi_of_the_new_asid_before_isb
+    space   other_l0, 7
+    ldr     x2, =ASID(7)
+    tlbi    aside1is, x2
+    dsb     ish
+    isb
+    ret
+
+case bad_system_register__tlbi_of_the_old_asid_before_isb
+    space   other_l0, 7
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    isb
+    ret
+
 case bad_system_register__tlbi_before_isb
     space   empty_l0, 7
     tlbi    vmalle1is

@@ -278,6 +278,16 @@ case good_system_register__asid_in_ttbr1
     dsb     ish
     ret
 
+/* No tables that map nothing: the old ones are walked with the new ASID. */
+case bad_system_register__asid_in_ttbr1_then_table
+    use_asids_of_ttbr1
+    set_asid 2
+    space   user_l0, 0
+    set_asid 3
+    space   other_l0, 0
+    flush_here
+    ret
+
 /* One for EL0 and one for the kernel, as above, while TTBR0 stays. */
     .macro  pair_in_ttbr1
     use_asids_of_ttbr1
