@@ -11,7 +11,8 @@ from harness.arch.replacement import Leaf, why_break
 from harness.checks.model.tables import ADDRESS, Use
 
 _EL0, _READ_ONLY, _AF = 1 << 6, 1 << 7, 1 << 10
-_DENIED = 1 << 53 | 1 << 54 | _READ_ONLY | 1 << 11  # by UXN, PXN, AP[2] and nG
+_NG = 1 << 11
+_DENIED = 1 << 53 | 1 << 54 | _READ_ONLY | _NG  # by UXN, PXN, AP[2] and nG
 _SOFTWARE = 0xF << 55
 _TABLE_RIGHTS = 0b11111 << 59
 
@@ -48,6 +49,11 @@ def cacheable(use: Use, raw: int, hardware_af: bool) -> bool:
     With hardware management of the flag (TCR_EL1.HA) the walk sets it and the entry counts.
     """
     return use.is_table(raw) or (use.is_leaf(raw) and (bool(raw & _AF) or hardware_af))
+
+
+def is_global_leaf(use: Use, raw: int) -> bool:
+    """Whether TLBs may hold the entry for every address space."""
+    return not raw & _NG and use.is_leaf(raw)
 
 
 def breaks(change: Change, same_contents: Callable[[], bool], *, any_contiguous: bool) -> str | None:

@@ -143,7 +143,7 @@ class Model:
     def _leave(self, root: Root) -> None:
         """Another tree is walked instead. Of the kernel's half TLBs may hold entries whatever the ASID is."""
         if root.half == "ttbr1":
-            root.first_global = root.regime.base
+            root.is_global = True
         if self._in_no_tlb(root):
             self.forget(root)
 
@@ -238,7 +238,7 @@ class Model:
     def _complete_flushes(self) -> None:
         for root, asid in self._flushed:
             if asid is None:
-                root.first_global = None
+                root.is_global = False
             else:
                 root.asids -= {asid}
             if self._in_no_tlb(root):
@@ -249,7 +249,7 @@ class Model:
         """Whether nothing of a tree can be in a TLB, and no walk brings it there."""
         if self.is_walked(root):
             return False
-        return not (root.asids or root.first_global is not None) or self._is_empty(root)
+        return not (root.asids or root.is_global) or self._is_empty(root)
 
     def _is_empty(self, root: Root) -> bool:
         """Whether a tree maps nothing, and TLBs were told of what it did: they hold nothing invalid."""
@@ -365,7 +365,7 @@ class Model:
 
     def save(self) -> Any:
         """The state, for `restore`."""
-        roots = [(root, root.regime, root.asids, root.first_global) for root in self.roots.values()]
+        roots = [(root, root.regime, root.asids, root.is_global) for root in self.roots.values()]
         return (
             *(self.book.save(), self.debts.save(), roots, dict(self.active), dict(self.registers)),
             *(self.enabled, self.asid, self.asids_seen, dict(self.written), self._left),
@@ -398,8 +398,8 @@ class Model:
         self.enabled, self.asid, self.asids_seen, written, self._left, in_flight, checks = state[5:]
         self.book.restore(book)
         self.debts.restore(debts)
-        for root, regime, asids, first_global in roots:
-            root.regime, root.asids, root.first_global = regime, asids, first_global
+        for root, regime, asids, is_global in roots:
+            root.regime, root.asids, root.is_global = regime, asids, is_global
             self.roots[root.key] = root
         self.active, self.registers = dict(self.active), dict(registers)
         self.written = dict(written)

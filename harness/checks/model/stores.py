@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.model.change import Change, breaks, cacheable, restricts, widest
+from harness.checks.model.change import Change, breaks, cacheable, is_global_leaf, restricts, widest
 from harness.checks.model.owed import Owed
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.tables import ADDRESS, VALID, Root, Use
@@ -88,8 +88,7 @@ class TableStores:
         if root.half == "ttbr0":
             if self._model.is_walked(root):
                 root.asids |= {self._model.asid}
-            if not new & _NG and not use.is_table(new) and root.first_global is None:
-                root.first_global = change.va
+            root.is_global = root.is_global or is_global_leaf(use, new)
         if use.is_table(new):
             self._model.book.add(
                 self._model.book.child(use, change.entry, new), change.entry, self._model.entered
@@ -171,6 +170,10 @@ class TableStores:
 
     def linked(self, use: Use) -> None:
         """A table came into use, with what it maps."""
+        root = use.root
+        if root.half == "ttbr0" and not root.is_global:
+            valid = self._model.book.valid_entries(use)
+            root.is_global = any(is_global_leaf(use, raw) for _, raw in valid)
         if self._model.debts.holds_memory:
             for _, raw in self._model.book.valid_entries(use):
                 self._map(use, raw, self._model.now._replace(kind="frame"))

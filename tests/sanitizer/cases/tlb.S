@@ -583,6 +583,41 @@ case bad_tlbi_scope__global_entry_in_address_space
     isb
     ret
 
+/* Gone, and no TLB holds it. */
+case good_tlbi_scope__global_entry_was_invalidated
+    entry   user_l3, 8, FRAME(8) + (USER_RW & ~NG)
+    dsb     ishst
+    entry   user_l3, 8, 0
+    dsb     ishst
+    tlbi_va vaae1is, 0x8000
+    dsb     ish
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    isb
+    ret
+
+/* One of two is in all address spaces. */
+case bad_tlbi_scope__second_global_entry
+    .irp    n, 8, 9
+    entry   user_l3, \n, FRAME(\n) + (USER_RW & ~NG)
+    .endr
+    entry   other_l3, 8, FRAME(8) + (USER_RW & ~NG)
+    dsb     ishst
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    isb
+    ret
+
+case bad_tlbi_scope__global_entry_in_a_linked_table
+    entry   new_l3, 0, FRAME(7) + (USER_RW & ~NG)
+    dmb     ishst
+    entry   user_l2, 8, PA(new_l3) + TABLE
+    dsb     ishst
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    isb
+    ret
+
 /* ---- 11: owed ---- */
 
 case good_owed__whole_subtree_by_asid
