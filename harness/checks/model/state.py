@@ -85,7 +85,7 @@ class Model:
 
     def is_walked(self, root: Root) -> bool:
         """Whether this CPU walks the tree now."""
-        return self.active[root.half] is root
+        return self.enabled and self.active[root.half] is root
 
     def output_page(self, va: int) -> int | None:
         """Where the page of a virtual address is, or None; by the tables as they are."""
@@ -111,7 +111,7 @@ class Model:
             self.enabled = True
             self._activate(_HALVES, event)
         elif not enabled:
-            self.enabled = False
+            self._switch_off()
         elif event.register.startswith("TTBR"):
             self._activate(("ttbr0" if event.register == "TTBR0_EL1" else "ttbr1",), event)
 
@@ -140,8 +140,15 @@ class Model:
         if low is not None and self.book.valid_entries(self.book.root_use(low)):
             low.asids |= {self.asid}
 
+    def _switch_off(self) -> None:
+        """This CPU walks nothing any more; TLBs keep what they have."""
+        was_enabled, self.enabled = self.enabled, False
+        for root in self.active.values() if was_enabled else ():
+            if root is not None:
+                self._leave(root)
+
     def _leave(self, root: Root) -> None:
-        """Another tree is walked instead. Of the kernel's half TLBs may hold entries whatever the ASID is."""
+        """It is walked no more. Of the kernel's half TLBs may hold entries whatever the ASID is."""
         if root.half == "ttbr1":
             root.is_global = True
         if self._in_no_tlb(root):

@@ -53,7 +53,7 @@ class SystemRegister(Check):
 
     def register_write(self, model: Model, event: RegisterWrite) -> None:
         """The MMU is switched on with registers that need not be in effect yet; MAIR changes under it."""
-        if event.register == "MAIR_EL1" and model.enabled:
+        if event.register == "MAIR_EL1":
             self._redefine(model, event)
         if event.register == "SCTLR_EL1" and bit(event.value, _M) and not model.enabled:
             waiting = sorted(name for name in model.written if name != "SCTLR_EL1")
@@ -77,7 +77,8 @@ class SystemRegister(Check):
 
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """The TLBI is complete: nothing holds what the old MAIR said."""
-        waited = event.barrier.completes_maintenance and (event.barrier.shared or not model.others)
+        alone = not model.others or not model.enabled
+        waited = event.barrier.completes_maintenance and (event.barrier.shared or alone)
         if self._redefined is not None and self._redefined.issued and waited:
             self._redefined = None
 
@@ -90,8 +91,10 @@ class SystemRegister(Check):
         if model.enabled and late and comes_back:
             message = f"{what} is executed before {', '.join(sorted(late))} is in effect"
             self.found("tlbi-before-isb", message, event, missing="an ISB between the MSR and the TLBI")
-        everything = what.operation.target == "all" and (what.operation.broadcast or not model.others)
-        if self._redefined is not None and self._redefined.synchronized and everything:
+        alone = not model.others or not model.enabled
+        everything = what.operation.target == "all" and (what.operation.broadcast or alone)
+        in_effect = self._redefined is not None and (self._redefined.synchronized or not model.enabled)
+        if self._redefined is not None and in_effect and everything:
             self._redefined = self._redefined._replace(issued=True)
 
     def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
