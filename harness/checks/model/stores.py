@@ -144,14 +144,15 @@ class TableStores:
 
     def _permit(self, change: Change, since: Change) -> None:
         """A change that needs no break: what it takes away is owed, and what is put back is not any more."""
-        if restricts(since) or restricts(change):
+        owed = self._model.debts.of(change)
+        if restricts(change) or (restricts(since) and (owed is None or owed.idle)):
             self._owe(since if restricts(since) else change)
+        elif restricts(since):
+            return  # that is owed already, and may have been invalidated by half
         elif not cacheable(change.use, change.new, self._model.hardware_af):
             self._owe(since, idle=True)
-        else:
-            owed = self._model.debts.of(change)
-            if owed is not None:
-                self._model.debts.drop(owed)
+        elif owed is not None:
+            self._model.debts.drop(owed)
 
     def _may_be_walked(self, root: Root) -> bool:
         """By this CPU, or by another one that runs an address space which this one has left."""

@@ -152,6 +152,23 @@ case good_break_before_make__same_contents
     dsb     ish
     ret
 
+/* A bit of software's own, or more rights, between TLBI and DSB: that needs no further TLBI. */
+case good_owed__software_bit_behind_the_tlbi
+    entry   user_l3, 1, FRAME(1) + USER_RO + (1 << 55)
+    dsb     ishst
+    tlbi_va vale1is, 0x1000
+    entry   user_l3, 1, FRAME(1) + USER_RO
+    dsb     ish
+    ret
+
+case bad_owed__fewer_rights_behind_the_tlbi
+    entry   user_l3, 1, FRAME(1) + USER_RO
+    dsb     ishst
+    tlbi_va vale1is, 0x1000
+    entry   user_l3, 1, FRAME(1) + (USER_RO & ~AP_EL0)
+    dsb     ish
+    ret
+
 case bad_owed__same_contents_elsewhere
     entry   user_l3, 3, FRAME(4) + USER_RO
     dsb     ishst
