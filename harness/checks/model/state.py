@@ -244,6 +244,8 @@ class Model:
 
     def _complete_flushes(self) -> None:
         for root, asid in self._flushed:
+            if self.is_walked(root) and asid in (None, self.asid):
+                continue  # it has come back meanwhile
             if asid is None:
                 root.is_global = False
             else:

@@ -14,7 +14,6 @@ from harness.machine.events import Store
 if TYPE_CHECKING:
     from harness.checks.model.state import Model
 
-_NG = 1 << 11
 _SUBTREE = 4096  # entries below an unlinked table that are followed one by one
 
 
@@ -230,6 +229,6 @@ class TableStores:
     def _debt(self, change: Change, tables: tuple[Use, ...]) -> Owed:
         use = change.use
         is_table = use.is_table(change.old)
-        is_global = not is_table and not change.old & _NG
+        is_global = is_global_leaf(use, change.old)
         asids = use.root.asids if use.root.half == "ttbr0" else self._model.asids_seen
         return Owed(change, is_table, is_global, asids, tables)

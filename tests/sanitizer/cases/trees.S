@@ -173,6 +173,24 @@ case bad_tlbi_scope__asid_of_a_space_that_was_flushed_but_not_left
     space   other_l0, 1
     ret
 
+/* The TLBI is waited for when another space, or the same one, has the ASID again. */
+    .macro  flush_across table
+    space   empty_l0, 0
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    space   \table, 1
+    dsb     ish
+    .endm
+
+case good_tlbi_scope__asid_flushed_across_the_switch
+    flush_across other_l0
+    ret
+
+case bad_tlbi_scope__asid_of_a_space_that_came_back
+    flush_across user_l0
+    space   other_l0, 1
+    ret
+
 /* One tree with two ASIDs: one for EL0, and one for the kernel with all of its own half mapped. */
     .macro  pair_of_asids
     space   user_l0, 3
