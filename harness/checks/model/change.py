@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.arch.bits import bit
 from harness.arch.descriptor import Descriptor, decode
 from harness.arch.replacement import Leaf, why_break
-from harness.checks.model.tables import Use
+from harness.checks.model.tables import ADDRESS, Use
 
 _EL0, _READ_ONLY, _AF = 1 << 6, 1 << 7, 1 << 10
-_EXECUTE_NEVER = 1 << 53 | 1 << 54
+_NG = 1 << 11
+_DENIED = 1 << 53 | 1 << 54 | _READ_ONLY | _NG  # by UXN, PXN, AP[2] and nG
+_SOFTWARE = 0xF << 55
 _TABLE_RIGHTS = 0b11111 << 59
 
 
@@ -50,6 +51,11 @@ def cacheable(use: Use, raw: int, hardware_af: bool) -> bool:
     return use.is_table(raw) or (use.is_leaf(raw) and (bool(raw & _AF) or hardware_af))
 
 
+def is_global_leaf(use: Use, raw: int) -> bool:
+    """Whether TLBs may hold the entry for every address space."""
+    return not raw & _NG and use.is_leaf(raw)
+
+
 def breaks(change: Change, same_contents: Callable[[], bool], *, any_contiguous: bool) -> str | None:
     """Why this change of a valid entry to another valid one needs break-before-make, or None.
 
@@ -74,5 +80,13 @@ def restricts(change: Change) -> bool:
     old, new = change.old, change.new
     if change.use.is_table(old):
         return bool(~old & new & _TABLE_RIGHTS)
-    lost = ~old & new & (_EXECUTE_NEVER | _READ_ONLY) or old & ~new & _EL0
-    return bool(lost) or (not bit(old, 11) and bit(new, 11))
+    lost = ~old & new & _DENIED or old & ~new & _EL0
+    return bool(lost) or bool((old ^ new) & ADDRESS)
+
+
+def widest(use: Use, one: int, other: int) -> int:
+    """What a leaf allows that TLBs may hold as it was at two times; where these differ in more, the first."""
+    rights = _DENIED | _EL0
+    if not use.is_leaf(other) or (one ^ other) & ~rights & ~_SOFTWARE:
+        return one
+    return one & ~rights | one & other & _DENIED | (one | other) & _EL0

@@ -85,7 +85,7 @@ class Model:
 
     def is_walked(self, root: Root) -> bool:
         """Whether this CPU walks the tree now."""
-        return self.active[root.half] is root
+        return self.enabled and self.active[root.half] is root
 
     def output_page(self, va: int) -> int | None:
         """Where the page of a virtual address is, or None; by the tables as they are."""
@@ -96,7 +96,8 @@ class Model:
 
     def register_write(self, event: RegisterWrite) -> None:
         """MSR: where the tables are, and whether they are used."""
-        self._left = None
+        if self._left is not None:
+            self.paused()
         for check in self.checks:
             check.register_write(self, event)
         if event.register not in self.registers:
@@ -110,7 +111,7 @@ class Model:
             self.enabled = True
             self._activate(_HALVES, event)
         elif not enabled:
-            self.enabled = False
+            self._switch_off()
         elif event.register.startswith("TTBR"):
             self._activate(("ttbr0" if event.register == "TTBR0_EL1" else "ttbr1",), event)
 
@@ -139,10 +140,17 @@ class Model:
         if low is not None and self.book.valid_entries(self.book.root_use(low)):
             low.asids |= {self.asid}
 
+    def _switch_off(self) -> None:
+        """This CPU walks nothing any more; TLBs keep what they have."""
+        was_enabled, self.enabled = self.enabled, False
+        for root in self.active.values() if was_enabled else ():
+            if root is not None:
+                self._leave(root)
+
     def _leave(self, root: Root) -> None:
-        """Another tree is walked instead. Of the kernel's half TLBs may hold entries whatever the ASID is."""
+        """It is walked no more. Of the kernel's half TLBs may hold entries whatever the ASID is."""
         if root.half == "ttbr1":
-            root.first_global = root.regime.base
+            root.is_global = True
         if self._in_no_tlb(root):
             self.forget(root)
 
@@ -167,14 +175,16 @@ class Model:
 
     def store(self, event: Store) -> None:
         """A store to a table, or to what a check watches."""
-        self._left = None
+        if self._left is not None:
+            self.paused()
         self._stores.store(event)
 
     # -- maintenance --------------------------------------------------------------------------------------
 
     def system_operation(self, event: SystemOperation) -> None:
         """TLBI, DC, IC."""
-        self._left = None
+        if self._left is not None:
+            self.paused()
         operation = tlbi_operation(event.encoding)
         if operation is None:
             for check in self.checks:
@@ -234,8 +244,10 @@ class Model:
 
     def _complete_flushes(self) -> None:
         for root, asid in self._flushed:
+            if self.is_walked(root) and asid in (None, self.asid):
+                continue  # it has come back meanwhile
             if asid is None:
-                root.first_global = None
+                root.is_global = False
             else:
                 root.asids -= {asid}
             if self._in_no_tlb(root):
@@ -246,7 +258,7 @@ class Model:
         """Whether nothing of a tree can be in a TLB, and no walk brings it there."""
         if self.is_walked(root):
             return False
-        return not (root.asids or root.first_global is not None) or self._is_empty(root)
+        return not (root.asids or root.is_global) or self._is_empty(root)
 
     def _is_empty(self, root: Root) -> bool:
         """Whether a tree maps nothing, and TLBs were told of what it did: they hold nothing invalid."""
@@ -296,7 +308,7 @@ class Model:
         self._synchronized()
 
     def paused(self) -> None:
-        """The CPU stands still."""
+        """The CPU stands still, or did something that tells where the last ERET went."""
         if self._left is not None and current_el(self.machine.registers["pstate"]) == 0:
             self.settle(Reliance("eret", self._left.time, self._left.pc))
         self._left = None
@@ -362,7 +374,7 @@ class Model:
 
     def save(self) -> Any:
         """The state, for `restore`."""
-        roots = [(root, root.regime, root.asids, root.first_global) for root in self.roots.values()]
+        roots = [(root, root.regime, root.asids, root.is_global) for root in self.roots.values()]
         return (
             *(self.book.save(), self.debts.save(), roots, dict(self.active), dict(self.registers)),
             *(self.enabled, self.asid, self.asids_seen, dict(self.written), self._left),
@@ -395,8 +407,8 @@ class Model:
         self.enabled, self.asid, self.asids_seen, written, self._left, in_flight, checks = state[5:]
         self.book.restore(book)
         self.debts.restore(debts)
-        for root, regime, asids, first_global in roots:
-            root.regime, root.asids, root.first_global = regime, asids, first_global
+        for root, regime, asids, is_global in roots:
+            root.regime, root.asids, root.is_global = regime, asids, is_global
             self.roots[root.key] = root
         self.active, self.registers = dict(self.active), dict(registers)
         self.written = dict(written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.model.change import Change, breaks, cacheable, restricts
+from harness.checks.model.change import Change, breaks, cacheable, is_global_leaf, restricts, widest
 from harness.checks.model.owed import Owed
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.tables import ADDRESS, VALID, Root, Use
@@ -14,7 +14,6 @@ from harness.machine.events import Store
 if TYPE_CHECKING:
     from harness.checks.model.state import Model
 
-_NG = 1 << 11
 _SUBTREE = 4096  # entries below an unlinked table that are followed one by one
 
 
@@ -88,8 +87,7 @@ class TableStores:
         if root.half == "ttbr0":
             if self._model.is_walked(root):
                 root.asids |= {self._model.asid}
-            if not new & _NG and not use.is_table(new) and root.first_global is None:
-                root.first_global = change.va
+            root.is_global = root.is_global or is_global_leaf(use, new)
         if use.is_table(new):
             self._model.book.add(
                 self._model.book.child(use, change.entry, new), change.entry, self._model.entered
@@ -140,19 +138,20 @@ class TableStores:
         """The change from what TLBs may hold of the entry; None: they hold nothing of it."""
         owed = self._model.debts.of(change)
         if owed is not None:
-            return change._replace(old=owed.change.old)
+            return change._replace(old=widest(change.use, owed.change.old, change.old))
         return change if cacheable(change.use, change.old, self._model.hardware_af) else None
 
     def _permit(self, change: Change, since: Change) -> None:
         """A change that needs no break: what it takes away is owed, and what is put back is not any more."""
-        if restricts(since) or restricts(change):
+        owed = self._model.debts.of(change)
+        if restricts(change) or (restricts(since) and (owed is None or owed.idle)):
             self._owe(since if restricts(since) else change)
+        elif restricts(since):
+            return  # that is owed already, and may have been invalidated by half
         elif not cacheable(change.use, change.new, self._model.hardware_af):
             self._owe(since, idle=True)
-        else:
-            owed = self._model.debts.of(change)
-            if owed is not None:
-                self._model.debts.drop(owed)
+        elif owed is not None:
+            self._model.debts.drop(owed)
 
     def _may_be_walked(self, root: Root) -> bool:
         """By this CPU, or by another one that runs an address space which this one has left."""
@@ -171,6 +170,10 @@ class TableStores:
 
     def linked(self, use: Use) -> None:
         """A table came into use, with what it maps."""
+        root = use.root
+        if root.half == "ttbr0" and not root.is_global:
+            valid = self._model.book.valid_entries(use)
+            root.is_global = any(is_global_leaf(use, raw) for _, raw in valid)
         if self._model.debts.holds_memory:
             for _, raw in self._model.book.valid_entries(use):
                 self._map(use, raw, self._model.now._replace(kind="frame"))
@@ -204,9 +207,19 @@ class TableStores:
         below = [found for each in tables for found in self.cached_entries(each)]
         for entry_use, entry, raw in below[:_SUBTREE]:
             lost = Change(entry_use, entry, raw, 0, change.time, change.pc)
-            self._model.debts.add(self._debt(lost, ()))
+            owed = self._debt(lost, self._linked_by(lost))
+            self._model.debts.add(owed)
+            for each in owed.tables:
+                self._model.detached[each] = owed
             for check in self._model.checks:
                 check.entry_gone(self._model, lost)
+
+    def _linked_by(self, change: Change) -> tuple[Use, ...]:
+        """The table to which an entry below an unlinked one leads: a TLBI for that one need not reach it."""
+        if not change.use.is_table(change.old):
+            return ()
+        child = self._model.book.child(change.use, change.entry, change.old)
+        return (child,) if child in self._model.detached else ()
 
     def cached_entries(self, use: Use) -> list[tuple[Use, int, int]]:
         """(Use, address, descriptor) of the entries of a table that TLBs may hold."""
@@ -216,6 +229,6 @@ class TableStores:
     def _debt(self, change: Change, tables: tuple[Use, ...]) -> Owed:
         use = change.use
         is_table = use.is_table(change.old)
-        is_global = not is_table and not change.old & _NG
+        is_global = is_global_leaf(use, change.old)
         asids = use.root.asids if use.root.half == "ttbr0" else self._model.asids_seen
         return Owed(change, is_table, is_global, asids, tables)

@@ -23,12 +23,12 @@ RootKey = tuple[Half, int, int, Granule]
 class Root:
     """A tree of tables that a TTBR points to, or pointed to while TLBs may still hold what it said."""
 
-    __slots__ = ("asids", "first_global", "half", "regime")
+    __slots__ = ("asids", "half", "is_global", "regime")
 
     def __init__(self, half: Half, regime: Regime) -> None:
         self.half, self.regime = half, regime
         self.asids: frozenset[int] = frozenset()  # under which TLBs may hold entries
-        self.first_global: int | None = None  # VA of a leaf that TLBs may hold for every address space
+        self.is_global = False  # TLBs may hold leaves of it for every address space
 
     @property
     def key(self) -> RootKey:

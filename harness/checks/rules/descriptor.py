@@ -77,10 +77,17 @@ class DescriptorMakesSense(EntryCheck):
         unaligned = raw & ADDRESS & mask(low - 1, 0)
         return not unaligned and not (raw & ADDRESS) >> _pa_bits(model, use)
 
+    def entry_gone(self, model: Model, change: Change) -> None:
+        """One of a contiguous run: what is left of the run is none."""
+        if change.old & _CONTIGUOUS and not change.new & VALID and change.use.is_leaf(change.old):
+            self._contiguous.update(_left(model, change))
+
     def settled(self, model: Model, reliance: Reliance) -> None:
         """By now contiguous runs are complete."""
         for change in self._contiguous.values():
-            if model.memory.read_qword(change.entry) == change.new and not _alike(model, change):
+            is_table = change.use in model.book.at(change.entry)
+            there = is_table and model.memory.read_qword(change.entry) == change.new
+            if there and not _alike(model, change):
                 message = "a contiguous run is incomplete, or its entries differ in more than the address"
                 self.found("contiguous", message, change, change)
         self._contiguous.clear()
@@ -99,13 +106,28 @@ def _pa_bits(model: Model, use: Use) -> int:
     return min(use.root.regime.output_bits, _PA_BITS[model.pa_range])
 
 
+def _run(change: Change) -> tuple[int, int]:
+    """The first entry of the run that an entry is part of, and how many there are."""
+    use = change.use
+    count = CONTIGUOUS_RUN[use.root.regime.granule].get(use.level, 1)
+    return change.entry - (change.entry - use.table) // 8 % count * 8, count
+
+
+def _left(model: Model, change: Change) -> dict[int, Change]:
+    """The next entry that is left of the run of one that goes, if any is."""
+    first, count = _run(change)
+    for entry in (*range(change.entry + 8, first + 8 * count, 8), *range(first, change.entry, 8)):
+        raw = model.memory.read_qword(entry) or 0
+        if raw & _CONTIGUOUS and raw & VALID:
+            return {entry: change._replace(entry=entry, old=0, new=raw)}
+    return {}
+
+
 def _alike(model: Model, change: Change) -> bool:
     """Whether the run that an entry says it is part of is one (D8.7.1)."""
     use, raw = change.use, change.new
-    count = CONTIGUOUS_RUN[use.root.regime.granule].get(use.level, 1)
-    number = (change.entry - use.table) // 8
-    first = change.entry - number % count * 8
-    start = (raw & ADDRESS) - (number % count << use.shift)
+    first, count = _run(change)
+    start = (raw & ADDRESS) - ((change.entry - first) // 8 << use.shift)
     if start & ((count << use.shift) - 1):
         return False
     expected = [raw & ~ADDRESS | start + (at << use.shift) for at in range(count)]

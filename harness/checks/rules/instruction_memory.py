@@ -133,7 +133,7 @@ class InstructionMemory(Check):
         """DC by VA cleans, IC invalidates what is clean."""
         name = system_operation_name(event.encoding)
         book, machine = self._book, model.machine
-        if name in ("IC IALLU", "IC IALLUIS"):
+        if name == "IC IALLUIS" or (name == "IC IALLU" and not model.others):
             for page in tuple(book.unfinished):
                 book.advance(machine, page, Stage.CLEAN, Stage.INVALIDATED, book.lines(machine).all)
         elif name == "IC IVAU":
@@ -192,7 +192,7 @@ class InstructionMemory(Check):
 
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """A DSB completes what was begun."""
-        if not event.barrier.completes_maintenance:
+        if not event.barrier.completes_maintenance or (model.others and not event.barrier.shared):
             return
         ctr, book, machine = model.cache_type, self._book, model.machine
         invalid = Stage.COMPLETE if bit(ctr, _DIC) else Stage.CLEAN

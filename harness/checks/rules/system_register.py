@@ -49,10 +49,11 @@ class SystemRegister(Check):
         super().__init__(report)
         self._spaces: tuple[_Space, ...] = ()  # the last three
         self._redefined: _Redefined | None = None
+        self._asid = 0  # that is in effect
 
     def register_write(self, model: Model, event: RegisterWrite) -> None:
         """The MMU is switched on with registers that need not be in effect yet; MAIR changes under it."""
-        if event.register == "MAIR_EL1" and model.enabled:
+        if event.register == "MAIR_EL1":
             self._redefine(model, event)
         if event.register == "SCTLR_EL1" and bit(event.value, _M) and not model.enabled:
             waiting = sorted(name for name in model.written if name != "SCTLR_EL1")
@@ -69,34 +70,45 @@ class SystemRegister(Check):
             self._redefined = _Redefined(event, used)
 
     def synchronized(self, model: Model) -> None:
-        """From now on walks know of the new MAIR."""
+        """From now on walks know of the new MAIR, and of the new ASID."""
+        self._asid = model.asid
         if self._redefined is not None:
             self._redefined = self._redefined._replace(synchronized=True)
 
     def barrier(self, model: Model, event: BarrierDone) -> None:
         """The TLBI is complete: nothing holds what the old MAIR said."""
-        waited = event.barrier.completes_maintenance and (event.barrier.shared or not model.others)
+        alone = not model.others or not model.enabled
+        waited = event.barrier.completes_maintenance and (event.barrier.shared or alone)
         if self._redefined is not None and self._redefined.issued and waited:
             self._redefined = None
 
     def tlbi(self, model: Model, event: SystemOperation, what: Invalidation) -> None:
         """What the old TTBR says can come in again behind it."""
         late = [name for name in model.written if name.startswith(("TTBR", "TCR"))]
-        if model.enabled and late and what.operation.target != "va":
+        comes_back = what.operation.target == "all" or (
+            what.operation.target == "asid" and what.asid == self._asid
+        )
+        if model.enabled and late and comes_back:
             message = f"{what} is executed before {', '.join(sorted(late))} is in effect"
             self.found("tlbi-before-isb", message, event, missing="an ISB between the MSR and the TLBI")
-        everything = what.operation.target == "all" and (what.operation.broadcast or not model.others)
-        if self._redefined is not None and self._redefined.synchronized and everything:
+        alone = not model.others or not model.enabled
+        everything = what.operation.target == "all" and (what.operation.broadcast or alone)
+        in_effect = self._redefined is not None and (self._redefined.synchronized or not model.enabled)
+        if self._redefined is not None and in_effect and everything:
             self._redefined = self._redefined._replace(issued=True)
 
     def activated(self, model: Model, root: Root, event: RegisterWrite | None) -> None:
         """Three states of TTBR0: was the one between old and new a mixture that walks could use?"""
-        if root.half != "ttbr0" or event is None:
+        low = model.active["ttbr0"]
+        if event is None:
+            self._asid = model.asid
+        if low is None or event is None:
             return
-        first = model.book.root_use(root)
-        maps = bool(model.book.valid_entries(first))
-        held = any(model.asid in other.asids for other in model.roots.values() if other is not root)
-        now = _Space(root.regime.table_base, model.asid, maps, held)
+        maps = bool(model.book.valid_entries(model.book.root_use(low)))
+        held = any(model.asid in other.asids for other in model.roots.values() if other is not low)
+        now = _Space(low.regime.table_base, model.asid, maps, held)
+        if root is not low and now in self._spaces[-1:]:
+            return  # TTBR1 has no part in it
         self._spaces = (*self._spaces[-2:], now)
         if len(self._spaces) == 3 and _mixed(*self._spaces):
             message = "table and ASID are changed one after the other, and between them walks used a mixture"
@@ -122,12 +134,12 @@ class SystemRegister(Check):
         self.found("no-isb", message, event, missing="an ISB behind the MSR", relied=reliance)
 
     def save(self) -> Any:
-        """The last states of TTBR0, and what MAIR redefined."""
-        return self._spaces, self._redefined
+        """The last states of TTBR0, what MAIR redefined, and the ASID."""
+        return self._spaces, self._redefined, self._asid
 
     def restore(self, state: Any) -> None:
         """Back to them."""
-        self._spaces, self._redefined = state or ((), None)
+        self._spaces, self._redefined, self._asid = state or ((), None, 0)
 
 
 def _mixed(before: _Space, between: _Space, now: _Space) -> bool:

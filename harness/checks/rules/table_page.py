@@ -37,7 +37,9 @@ class TablePage(Check):
 
     def torn(self, model: Model, event: Store, uses: Sequence[Use]) -> None:
         """Nobody edits the tables of an inactive address space by bytes: the page was given away."""
-        if uses and not any(model.is_walked(use.root) or use in model.detached for use in uses):
+        if not uses or not model.enabled:
+            return
+        if not any(model.is_walked(use.root) or use in model.detached for use in uses):
             root = uses[0].root
             page = f"the table page at {event.pa & -4096:#x}"
             message = f"{page} is used for something else while TLBs may hold its entries"

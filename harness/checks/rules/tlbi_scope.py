@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from harness.checks.findings import Rule
+from harness.checks.model.change import is_global_leaf
 from harness.checks.model.owed import Owed
 from harness.checks.model.reliance import Reliance
 from harness.checks.model.state import Model
-from harness.checks.model.tables import Root
+from harness.checks.model.tables import Root, Use
 from harness.checks.rules.base import Check
 from harness.checks.rules.missing import lack
+
+_LEAVES = 64  # of a tree that are held against another; more of them are the same mistake
 
 
 class TlbiScope(Check):
@@ -49,11 +55,26 @@ class TlbiScope(Check):
             missing = "TLBI ASIDE1IS, DSB ISH before the ASID is used again"
             self.found("asid-reused", message, reliance, missing=missing)
             root.asids -= {model.asid}
-        if root.first_global is not None and not _agree(model, root, active, root.first_global):
-            message = f"VA {root.first_global:#x} of {tables} is global: every other address space sees it"
-            missing = "nG in the entry, or TLBI VMALLE1IS after the switch"
-            self.found("global-entry", message, reliance, missing=missing)
-            root.first_global = None
+        leaves = _global_leaves(model, model.book.root_use(root), active) if root.is_global else iter(())
+        for va in islice(leaves, _LEAVES):
+            if not _agree(model, root, active, va):
+                message = f"VA {va:#x} of {tables} is global: every other address space sees it"
+                missing = "nG in the entry, or TLBI VMALLE1IS after the switch"
+                self.found("global-entry", message, reliance, missing=missing)
+                root.is_global = False
+                return
+
+
+def _global_leaves(model: Model, use: Use, other: Root) -> Iterator[int]:
+    """The addresses of those below a table, but for tables that another tree has at the same place."""
+    for entry, raw in model.book.valid_entries(use):
+        if is_global_leaf(use, raw):
+            yield use.va_of(entry)
+        elif use.is_table(raw):
+            child = model.book.child(use, entry, raw)
+            uses = model.book.at(child.table)
+            if child in uses and child._replace(root=other) not in uses:
+                yield from _global_leaves(model, child, other)
 
 
 def _agree(model: Model, one: Root, other: Root, va: int) -> bool:

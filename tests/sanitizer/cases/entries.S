@@ -90,6 +90,30 @@ case bad_descriptor__contiguous_run_unlike
     dsb     ishst
     ret
 
+/* A run that stands, of which some is unmapped later. Clobbers x19 to x21. */
+    .macro  shrink_run count
+    mov     x19, x30
+    run     16, 16
+    dsb     ishst
+    bl      visit_el0
+    ldr     x0, =user_l3 + 8 * 16
+    mov     x2, #\count
+1:  str     xzr, [x0], #8
+    subs    x2, x2, #1
+    b.ne    1b
+    dsb     ishst
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    ret     x19
+    .endm
+
+case good_descriptor__contiguous_run_unmapped
+    shrink_run 16
+
+case bad_descriptor__contiguous_run_unmapped_in_part
+    shrink_run 1
+
 case bad_descriptor__contiguous_run_misaligned
     run     16, 17
     dsb     ishst

@@ -301,3 +301,55 @@ case bad_instruction_memory__executed_often_and_written
     maintain 0
     isb
     ret
+
+/* ---- all CPUs, and EL0 ---- */
+
+    .macro  invalidate_all operation, domain
+    write   0
+    map_user_code
+    ldr     x0, =WRITABLE
+    dc      cvau, x0
+    dsb     ish
+    ic      \operation
+    dsb     \domain
+    ret
+    .endm
+
+case good_instruction_memory__all_invalidated
+    invalidate_all ialluis, ish
+
+case bad_instruction_memory__all_invalidated_here_alone
+    invalidate_all iallu, ish
+
+case bad_instruction_memory__waited_for_here_alone
+    invalidate_all ialluis, nsh
+
+/* EL0 stores to what is code elsewhere, and calls: all that it does first counts. Clobbers x0, x1, x20, x21. */
+    .macro  store_at_el0 va
+    write   0, 0xF9000020           // str x0, [x1]
+    write   4, 0xD4000001           // svc #0
+    maintain 0
+    map_user_code
+    entry   user_l3, 9, FRAME(8) + USER_RW
+    dsb     ishst
+    ldr     x1, =\va
+    adr     x20, 1f
+    ldr     x21, =0x8000
+    msr     elr_el1, x21
+    mov     x21, #0x3c0
+    msr     spsr_el1, x21
+    eret
+1:  maintain 0x100
+    .endm
+
+case good_incomplete_tlbi__eret_and_a_store_to_code
+    store_at_el0 0x9100
+    ret
+
+case bad_incomplete_tlbi__eret_and_a_store_to_code
+    entry   user_l3, 1, 0
+    dsb     ishst
+    store_at_el0 0x9100
+    tlbi_va vae1is, 0x1000
+    dsb     ish
+    ret

@@ -43,6 +43,23 @@ case bad_system_register__no_isb
     space   other_l0, 2
     ret
 
+/* For whoever had the new ASID before: what the old TTBR0 says does not come in by that. */
+case good_system_register__tlbi_of_the_new_asid_before_isb
+    space   other_l0, 7
+    ldr     x2, =ASID(7)
+    tlbi    aside1is, x2
+    dsb     ish
+    isb
+    ret
+
+case bad_system_register__tlbi_of_the_old_asid_before_isb
+    space   other_l0, 7
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    dsb     ish
+    isb
+    ret
+
 case bad_system_register__tlbi_before_isb
     space   empty_l0, 7
     tlbi    vmalle1is
@@ -220,3 +237,81 @@ case bad_system_register__redefined_and_waited_for_here_alone
     tlbi    vmalle1is
     dsb     nsh
     ret
+
+/* ---- While the MMU is off nobody walks, and TLBs keep what they have ---- */
+
+/* Clobbers x3 to x6 and x19. */
+    .macro  switch_off
+    mov     x19, x30
+    mrs     x3, sctlr_el1
+    bic     x4, x3, #1
+    ldr     x5, =PA(boot_l0)
+    msr     ttbr0_el1, x5
+    isb
+    ldr     x6, =1f
+    br      x6
+    .section .boot, "ax"
+1:  msr     sctlr_el1, x4
+    isb
+    .endm
+
+    .macro  switch_on
+    msr     sctlr_el1, x3
+    isb
+    ldr     x6, =2f
+    br      x6
+    .ltorg
+    .text
+2:  ldr     x0, =PA(user_l0) + ASID(1)
+    msr     ttbr0_el1, x0
+    isb
+    ret     x19
+    .ltorg
+    .endm
+
+    .macro  flush_all operation, domain
+    dsb     \domain
+    tlbi    \operation
+    dsb     \domain
+    .endm
+
+/* By bytes and without break-before-make, and by a TLBI of this CPU alone. */
+case good_break_before_make__while_switched_off
+    switch_off
+    ldr     x0, =PA(window_l3)
+    ldr     x1, =FRAME(50) + KERNEL_RW
+    str     x1, [x0]
+    strb    wzr, [x0, #8]
+    flush_all vmalle1, nsh
+    switch_on
+
+case bad_owed__while_switched_off
+    switch_off
+    ldr     x0, =PA(window_l3)
+    str     xzr, [x0]
+    str     xzr, [x0, #8]
+    dsb     sy
+    ldr     x2, =PAGE_OF(WINDOW)
+    tlbi    vaae1is, x2
+    dsb     sy
+    switch_on
+
+case good_system_register__redefined_while_switched_off
+    switch_off
+    set_mair MAIR_CHANGED
+    flush_all vmalle1, nsh
+    isb
+    switch_on
+
+case good_system_register__invalidated_then_redefined_while_switched_off
+    switch_off
+    flush_all vmalle1, nsh
+    set_mair MAIR_CHANGED
+    isb
+    switch_on
+
+case bad_system_register__redefined_while_switched_off
+    switch_off
+    set_mair MAIR_CHANGED
+    isb
+    switch_on

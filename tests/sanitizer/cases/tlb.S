@@ -144,10 +144,51 @@ case bad_owed__cleared_in_a_table_that_is_the_same_again
     dsb     ishst
     ret
 
-/* Read-only before and after, and the same bytes at both places. */
+/* Read-only before and after, and the same bytes at both places: but for the page that is not used any more. */
 case good_break_before_make__same_contents
     entry   user_l3, 3, FRAME(4) + USER_RO
+    dsb     ishst
+    tlbi_va vae1is, 0x3000
+    dsb     ish
     ret
+
+/* A bit of software's own, or more rights, between TLBI and DSB: that needs no further TLBI. */
+case good_owed__software_bit_behind_the_tlbi
+    entry   user_l3, 1, FRAME(1) + USER_RO + (1 << 55)
+    dsb     ishst
+    tlbi_va vale1is, 0x1000
+    entry   user_l3, 1, FRAME(1) + USER_RO
+    dsb     ish
+    ret
+
+case bad_owed__fewer_rights_behind_the_tlbi
+    entry   user_l3, 1, FRAME(1) + USER_RO
+    dsb     ishst
+    tlbi_va vale1is, 0x1000
+    entry   user_l3, 1, FRAME(1) + (USER_RO & ~AP_EL0)
+    dsb     ish
+    ret
+
+case bad_owed__same_contents_elsewhere
+    entry   user_l3, 3, FRAME(4) + USER_RO
+    dsb     ishst
+    ret
+
+/* Other rights in between, each time by way of an invalid entry: what TLBs may hold is all of it. */
+    .macro  meanwhile between
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + \between
+    entry   user_l3, 1, 0
+    entry   user_l3, 1, FRAME(1) + USER_RW
+    dsb     ishst
+    ret
+    .endm
+
+case good_owed__fewer_rights_meanwhile
+    meanwhile USER_RO
+
+case bad_owed__other_rights_meanwhile
+    meanwhile (USER_RO & ~UXN)
 
 /* An entry whose access flag is clear is in no TLB. */
 case good_break_before_make__never_accessed
@@ -553,6 +594,41 @@ case bad_tlbi_scope__asid_reused
 
 case bad_tlbi_scope__global_entry_in_address_space
     entry   user_l3, 8, FRAME(8) + (USER_RW & ~NG)
+    dsb     ishst
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    isb
+    ret
+
+/* Gone, and no TLB holds it. */
+case good_tlbi_scope__global_entry_was_invalidated
+    entry   user_l3, 8, FRAME(8) + (USER_RW & ~NG)
+    dsb     ishst
+    entry   user_l3, 8, 0
+    dsb     ishst
+    tlbi_va vaae1is, 0x8000
+    dsb     ish
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    isb
+    ret
+
+/* One of two is in all address spaces. */
+case bad_tlbi_scope__second_global_entry
+    .irp    n, 8, 9
+    entry   user_l3, \n, FRAME(\n) + (USER_RW & ~NG)
+    .endr
+    entry   other_l3, 8, FRAME(8) + (USER_RW & ~NG)
+    dsb     ishst
+    ldr     x0, =PA(other_l0) + ASID(2)
+    msr     ttbr0_el1, x0
+    isb
+    ret
+
+case bad_tlbi_scope__global_entry_in_a_linked_table
+    entry   new_l3, 0, FRAME(7) + (USER_RW & ~NG)
+    dmb     ishst
+    entry   user_l2, 8, PA(new_l3) + TABLE
     dsb     ishst
     ldr     x0, =PA(other_l0) + ASID(2)
     msr     ttbr0_el1, x0

@@ -173,6 +173,24 @@ case bad_tlbi_scope__asid_of_a_space_that_was_flushed_but_not_left
     space   other_l0, 1
     ret
 
+/* The TLBI is waited for when another space, or the same one, has the ASID again. */
+    .macro  flush_across table
+    space   empty_l0, 0
+    ldr     x2, =ASID(1)
+    tlbi    aside1is, x2
+    space   \table, 1
+    dsb     ish
+    .endm
+
+case good_tlbi_scope__asid_flushed_across_the_switch
+    flush_across other_l0
+    ret
+
+case bad_tlbi_scope__asid_of_a_space_that_came_back
+    flush_across user_l0
+    space   other_l0, 1
+    ret
+
 /* One tree with two ASIDs: one for EL0, and one for the kernel with all of its own half mapped. */
     .macro  pair_of_asids
     space   user_l0, 3
@@ -278,6 +296,16 @@ case good_system_register__asid_in_ttbr1
     dsb     ish
     ret
 
+/* No tables that map nothing: the old ones are walked with the new ASID. */
+case bad_system_register__asid_in_ttbr1_then_table
+    use_asids_of_ttbr1
+    set_asid 2
+    space   user_l0, 0
+    set_asid 3
+    space   other_l0, 0
+    flush_here
+    ret
+
 /* One for EL0 and one for the kernel, as above, while TTBR0 stays. */
     .macro  pair_in_ttbr1
     use_asids_of_ttbr1
@@ -310,3 +338,23 @@ case bad_tlbi_scope__the_other_of_a_pair_of_asids_in_ttbr1
     tlbi_va vale1is, 0x1000, 2
     dsb     ish
     ret
+
+/* ---- tables below one that was unlinked ---- */
+
+/* A TLBI by VA is for the tables on the way to it: user_l3, or spare_l3. */
+    .macro  reuse_l3 va
+    entry   user_l1, 0, 0
+    dsb     ishst
+    tlbi_va vae1is, \va
+    dsb     ish
+    entry   user_l3, 8, FRAME(8) + USER_RW
+    tlbi    vmalle1is
+    dsb     ish
+    ret
+    .endm
+
+case good_table_page__reused_below_what_was_unlinked
+    reuse_l3 0x1000
+
+case bad_table_page__reused_beside_what_was_invalidated
+    reuse_l3 0x400000
