@@ -143,13 +143,15 @@ def test_replace_takes_several_vmas_and_holes(vas):
 def test_replace_does_not_cut_a_large_page(vas):
     """A VMA that insists on 2M keeps whole ones: EINVAL, and nothing has changed."""
     va = vas.map("anon", 2 * LARGE, flags=SIZE_2M | POPULATE)
+    vas.map("anon", PAGE, at=va - PAGE)
     before = vas.books()
+    assert vas.do_map("anon", 2 * PAGE, at=va - PAGE, flags=REPLACE)[0] == "EINVAL"
     assert vas.do_map("anon", PAGE, at=va + PAGE, flags=REPLACE)[0] == "EINVAL"
     assert vas.do_map("anon", LARGE, at=va + PAGE, flags=REPLACE)[0] == "EINVAL"
     assert vas.do_map("anon", LARGE + PAGE, at=va, flags=REPLACE)[0] == "EINVAL"
     assert vas.books() == before
-    vas.map("anon", LARGE, R, at=va, flags=REPLACE)
-    assert vas.layout() == [(va, va + LARGE, "anon", R), (va + LARGE, va + 2 * LARGE, "anon", RW)]
+    vas.map("anon", LARGE + PAGE, R, at=va - PAGE, flags=REPLACE)
+    assert vas.layout() == [(va - PAGE, va + LARGE, "anon", R), (va + LARGE, va + 2 * LARGE, "anon", RW)]
 
 
 def test_replace_with_nothing_in_the_way_is_a_map(vas):
