@@ -111,8 +111,10 @@ def test_the_last_run_reached_what_is_asked() -> None:
 
 
 def test_looking_on_costs_no_more_than_is_allowed() -> None:
-    """The ratios of the last `make cost`; before the first one, nothing."""
-    assert all(ratio <= cost.LIMITS[name] for name, ratio in summary("cost").items())
+    """The ratios of the last `make cost`, for each way of looking on."""
+    found = summary("cost")
+    assert found.keys() == cost.LIMITS.keys()
+    assert all(0 < ratio <= cost.LIMITS[name] for name, ratio in found.items())
 
 
 def test_each_way_of_looking_on_is_compared_with_what_one_has_without() -> None:
